@@ -135,7 +135,7 @@ async def _open_network(settings: Settings, database: Database, stack: contextli
 
 
 async def _open_web(bot: ImagineBot, services: Services, metrics: Metrics, stack: contextlib.AsyncExitStack) -> bool:
-    """Open the HTTP server, if PORT or PUBLIC_URL is set. Return False, and print why, if that is impossible."""
+    """Open the HTTP server, if PORT or PUBLIC_URL is set. Return False, and log why, if that is impossible."""
     if services.settings.port is None and services.callbacks is None:
         return True
     from web.process_port import open_port  # with aiohttp's server it takes 2.4 MB
@@ -148,7 +148,7 @@ async def _open_web(bot: ImagineBot, services: Services, metrics: Metrics, stack
         opened = open_port(services, metrics, facts, port_is_given=bool(os.environ.get("PORT")))
         await stack.enter_async_context(opened)
     except PortUnavailable as error:
-        print(error, file=sys.stderr)
+        log.critical("%s", error)
         return False
     return True
 
@@ -363,17 +363,17 @@ def main(arguments: list[str]) -> int:
     except SettingsError as error:
         print("\n".join(map(Redactor().line, error.faults)), file=sys.stderr)
         return EXIT_SETTINGS
-    set_up_logging(loaded.settings.log_level, loaded.settings.secrets())
+    set_up_logging(loaded.settings.log_level, loaded.settings.secrets(), loaded.settings.log_format)
     quiet_library()
     for warning in loaded.warnings:
         log.warning(warning)
     try:
         return asyncio.run(command(loaded.settings))
     except discord.LoginFailure:
-        print("DISCORD_TOKEN was refused by Discord: copy it again from the developer portal.", file=sys.stderr)
+        log.critical("DISCORD_TOKEN was refused by Discord: copy it again from the developer portal.")
         return EXIT_SETTINGS
     except StoreError as error:
-        print(Redactor(loaded.settings.secrets()).line(str(error)), file=sys.stderr)
+        log.critical("%s", error)
         return 1
     except KeyboardInterrupt:
         return 0

@@ -19,6 +19,7 @@ TRUE, FALSE = ("yes", "true", "on", "1", "y", "t"), ("no", "false", "off", "0", 
 LINE_MAX = 200
 ID_MAX = 2**64 - 1
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+LOG_FORMATS = ("text", "json")
 
 
 def parse_secret(text: str) -> str:
@@ -96,6 +97,13 @@ def parse_log_level(text: str) -> str:
     if level not in LOG_LEVELS:
         raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
     return level
+
+
+def parse_log_format(text: str) -> str:
+    form = text.strip().lower()
+    if form not in LOG_FORMATS:
+        raise ValueError(f"must be one of {', '.join(LOG_FORMATS)}")
+    return form
 
 
 def parse_database(text: str) -> str:

@@ -31,6 +31,7 @@ from setting_parsers import (
     parse_hosts,
     parse_ids,
     parse_line,
+    parse_log_format,
     parse_log_level,
     parse_secret,
     parse_time_zone,
@@ -221,6 +222,7 @@ class Settings:
         "The number of processes that the shards are divided among by SHARD_PROCESS.", whole_number(1), default=None
     )
     log_level: str = _setting("DEBUG, INFO, WARNING or ERROR.", parse_log_level, default="INFO")
+    log_format: str = _setting("text, or json: one object a line, for programs.", parse_log_format, default="text")
 
     @property
     def callback_port(self) -> int:

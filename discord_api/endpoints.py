@@ -5,6 +5,7 @@ Each change checks that the pinned release still has what it changes, and raises
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from typing import Any
 
@@ -17,6 +18,7 @@ from discord import interactions as discord_interactions
 from discord import state as discord_state
 from discord.utils import _get_as_snowflake  # pyright: ignore[reportPrivateUsage] (as the method it is used beside)
 
+from observability.correlation import set_interaction
 from version import VERSION
 
 log = logging.getLogger("qwen_imagine.gateway")
@@ -69,16 +71,21 @@ class VersionedHTTPClient(discord_http.HTTPClient):
 
 
 def read_leniently() -> None:
-    """Make discord.py keep the channel's id of every interaction, and accept an empty response to a callback.
+    """Make discord.py keep the channel's id of every interaction, name the interaction in the log, and accept an empty
+    response to a callback. Call it before a client is made.
 
     The names are looked up at every event and answer (state.py `parse_interaction_create`; interactions.py
-    `InteractionResponse`).
+    `InteractionResponse`), that of the parser with each new client (state.py `ConnectionState.__init__`).
     """
     state: Any = discord_state
     interactions: Any = discord_interactions
-    seams = (discord.Interaction, "_from_data"), (discord.InteractionCallbackResponse, "_update")
+    seams = (
+        *((discord.Interaction, "_from_data"), (discord.InteractionCallbackResponse, "_update")),
+        (discord_state.ConnectionState, "parse_interaction_create"),
+    )
     _check(all(callable(getattr(kind, name, None)) for kind, name in seams), "how it reads an interaction")
     _check(hasattr(state, "Interaction") and hasattr(interactions, "InteractionCallbackResponse"), "its interactions")
+    state.ConnectionState.parse_interaction_create = _parse_interaction
     state.Interaction = PlacedInteraction
     interactions.InteractionCallbackResponse = LenientCallbackResponse
 
@@ -100,6 +107,7 @@ class PlacedInteraction(discord.Interaction[Any]):
     def _from_data(self, data: Any) -> None:
         event: Any = {**data, "channel": data.get("channel") or {}}
         super()._from_data(event)
+        set_interaction(self.id, getattr(self.user, "id", None), self.guild_id)
         channel_id = _get_as_snowflake(data, "channel_id") or _get_as_snowflake(data.get("channel") or {}, "id")
         if self.channel is not None or channel_id is None:
             return
@@ -107,6 +115,14 @@ class PlacedInteraction(discord.Interaction[Any]):
         self.channel = place
         if self.message is not None:
             self.message.channel = place
+
+
+_PARSE: Any = getattr(discord_state.ConnectionState, "parse_interaction_create", None)
+
+
+def _parse_interaction(state: Any, data: Any) -> None:
+    """Parse and dispatch an interaction. The tasks that handle it inherit its ids; the gateway's own lines don't."""
+    contextvars.copy_context().run(_PARSE, state, data)
 
 
 class LenientCallbackResponse(discord.InteractionCallbackResponse[Any]):

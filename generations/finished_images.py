@@ -45,10 +45,11 @@ def may_still_come(error: ImageError, *, failures: int, limit: int) -> bool:
     return isinstance(error, ImageUnavailable) and (error.temporary or (error.may_still_come and failures < limit))
 
 
-def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, now_ms: int) -> tuple[Image, int]:
+def lose(tx: Transaction, ledger: Ledger, image: Image, *, fence: int, why: str, now_ms: int) -> tuple[Image, int]:
     """End a paid image as lost and refund it, in the caller's transaction. Return it, and the credits refunded.
+    *why*: for the log.
 
     The operator has paid for it, so it stays counted as made. Raises LostClaim, having changed nothing.
     """
-    lost = records.move(tx, image, State.FAILED, fence=fence, ending=Ending.IMAGE_LOST)
+    lost = records.move(tx, image, State.FAILED, fence=fence, why=why, ending=Ending.IMAGE_LOST)
     return lost, ledger.refund(tx, image.image_id, now_ms)

@@ -190,7 +190,6 @@ class History:
         Raises LostClaim.
         """
         await self._database.run(_note_posted, generation, home, result, positions)
-        log.info("generation %s: kept images posted at %s", generation.id, result.place.value)
 
     async def post_ended(self, generation: Generation) -> None:
         """Give the claim back. Raises LostClaim."""
@@ -206,7 +205,7 @@ class History:
 
     async def _lose(self, generation: Generation, image: Image) -> int:
         _, refunded = await self._database.run(
-            lose, self._ledger, image, fence=generation.fence, now_ms=self._clock.now_ms()
+            *(lose, self._ledger, image), fence=generation.fence, why="asked for, and gone", now_ms=self._clock.now_ms()
         )
         return refunded
 
@@ -249,6 +248,7 @@ def _note_posted(
                 image,
                 State.DELIVERED,
                 fence=generation.fence,
+                why=f"asked for in /history, posted at {result.place}",
                 attachment_id=result.attachments.get(image.position),
                 file_name=result.file_names.get(image.position),
                 separate_channel_id=None if separate is None else separate.channel_id,

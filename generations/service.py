@@ -326,7 +326,7 @@ class Generations:
         """Cancel every image that waits, and return how many did."""
         waiting = [image for image in generation.images if image.state is State.REQUESTED]
         for image in waiting:
-            records.move(tx, image, State.CANCELLED, fence=None, ending=ending)
+            records.move(tx, image, State.CANCELLED, fence=None, why=ending, ending=ending)
             self._ledger.release(tx, image.image_id, self._clock.now_ms())
         if waiting:
             cancelled = Returned(may_be_paid=False, is_failure=False)

@@ -54,8 +54,7 @@ class StaleEditGuard:
         find it out. Raises DatabaseLost.
         """
         run, now_ms = self._database.run, self._clock.now_ms()
-        if await run(stale_edits.forget_attachments, generation, gone, now_ms):
-            log.info("generation %s: images %s are gone from its card and posted again", generation.id, sorted(gone))
+        await run(stale_edits.forget_attachments, generation, gone, now_ms)
 
     async def _landed(self, generation: Generation, attachment_ids: Mapping[int, int]) -> None:
         if await self._database.run(stale_edits.reconcile_card, generation, attachment_ids, self._clock.now_ms()):

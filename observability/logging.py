@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from observability.formatters import JsonFormatter, TextFormatter
 from observability.redaction import RedactingFilter, Redactor
 from observability.repeats import RepeatFilter
 
@@ -21,19 +22,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("qwen_imagine")
 
-LINE = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # At DEBUG these log statements with values and rows, prompts and tokens among them, and no name by which they could be
 # masked (SQLAlchemy 2.0 engine/cursor.py, "Row %r").
 HELD_BACK = {"sqlalchemy": logging.WARNING, "alembic": logging.WARNING}
 
 
-def set_up_logging(level: str, secrets: Iterable[str]) -> None:
-    """Log one line per event to standard error, without secrets and control characters; tracebacks are indented.
+FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}
 
+
+def set_up_logging(level: str, secrets: Iterable[str], form: str = "text") -> None:
+    """Log one line per event to standard error, without secrets and control characters.
+
+    *form*: a key of FORMATTERS; as text, tracebacks follow in indented lines.
     Lines marked with repeats.REPEATS are logged once a minute at most.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(LINE))
+    handler.setFormatter(FORMATTERS[form]())
     handler.addFilter(RepeatFilter())  # first: it compares lines before values are put in
     handler.addFilter(RedactingFilter(Redactor(secrets)))
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -61,6 +61,11 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 
+# Without one of these, text has none of the forms above. Of ASCII in lower case only: some other letters are equal to
+# ASCII ones where case is ignored.
+_FORM_SIGNS = re.compile(r"""['"/%?&=\[]|\.[\w-]{6}|[spr]k-""", re.ASCII)
+_FORM_WORDS = ("authorization", "bearer", "basic", "aw50zxjh", "failing row", "invalid input")
+
 # Line ends, control codes, characters that change the text's direction, invisible ones, and unpaired surrogates.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
@@ -74,13 +79,18 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= SECRET_MIN}
         longest_first = sorted(forms, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._forms = tuple(longest_first)
+        self._known = re.compile("|".join(map(re.escape, longest_first)))
         self.name = lru_cache(maxsize=256)(self.line)  # of a logger: there are few, and each has many lines
 
     def mask(self, text: str) -> str:
         """Return *text* with each secret replaced by a word in brackets."""
-        if self._known is not None:
-            text = self._known.sub("(secret)", text)
+        for form in self._forms:
+            if form in text:
+                text = self._known.sub("(secret)", text)
+                break
+        if not may_have_form(text):
+            return text
         for shape, kept in _SHAPES:
             text = shape.sub(kept, text)
         return text
@@ -122,8 +132,21 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+def may_have_form(text: str) -> bool:
+    """Return whether *text* may have the form of a secret. Quick; few lines of the bot have a sign of one."""
+    if not text.isascii():
+        return True
+    lower = text.lower()
+    for word in _FORM_WORDS:
+        if word in lower:
+            return True
+    return _FORM_SIGNS.search(lower) is not None
+
+
 def one_line(text: str) -> str:
     """Return *text* with every control, invisible and direction character escaped as in a Python literal."""
+    if text.isprintable():  # then it has none of them
+        return text
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -138,7 +161,9 @@ def _message_of(record: logging.LogRecord) -> str:
 def _forms(secret: str) -> Iterator[str]:
     """Yield a secret as it may be written in an address, in JSON and in repr()."""
     for plain in {secret, unquote(secret)}:
-        yield from (plain, quote(plain, safe=""), quote_plus(plain), json.dumps(plain)[1:-1], repr(plain)[1:-1])
+        yield from (plain, quote(plain, safe=""), quote_plus(plain), repr(plain)[1:-1])
+        yield from (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])
+        yield repr(plain.encode("utf-8", "surrogateescape"))[2:-1]
 
 
 def _head(text: str, limit: int) -> str:

@@ -25,7 +25,7 @@ from store.sqlite import SqliteTransactions
 from store.sqlite_file import APPLICATION_ID, SqliteFile, fault_of, is_refused_write
 from store.statements import serialize
 from store.tables import key_values
-from store.transactions import Transaction, Transactions
+from store.transactions import Transaction, Transactions, collect_calls
 
 IDLE_SECONDS = 5.0  # an idle transaction of a suspended process keeps its locks no longer than this: half a lease
 MIGRATION_TRIES = 10  # a migration locks one table after another, as every transaction does, in an order of its own
@@ -81,10 +81,16 @@ class Database:
         SQLite it holds the write lock from its start. Raises what *work* raises; DatabaseLost; PermissionMissing;
         DatabaseBroken, in every later call too, when the SQLite file can't be used any more.
         """
+
+        def noted(connection: Connection) -> tuple[Result, list[Callable[[], None]]]:
+            calls = collect_calls(connection)
+            return work(connection, *args, **kwargs), calls
+
         with self._errors_translated():
-            return await self._transactions.write(
-                lambda connection: work(connection, *args, **kwargs), background=self._background
-            )
+            result, calls = await self._transactions.write(noted, background=self._background)
+        for call in calls:
+            call()
+        return result
 
     async def read(
         self,

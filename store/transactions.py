@@ -11,6 +11,20 @@ from store.errors import DatabaseLost
 
 Transaction = Connection  # first parameter of every function that reads or writes rows
 Result = TypeVar("Result")
+_AFTERWARDS = "afterwards"  # in Connection.info: what Database.run() calls once the transaction is committed
+
+
+def after_commit(tx: Transaction, call: Callable[[], None]) -> None:
+    """Have *call* called by whoever runs this transaction with Database.run(), once it is committed; never if it is
+    rolled back, or if the caller is cancelled before. Such as a line of the log, which has to be true."""
+    tx.info[_AFTERWARDS].append(call)
+
+
+def collect_calls(tx: Transaction) -> list[Callable[[], None]]:
+    """Return the list, empty yet, that after_commit() fills in the transaction that begins with *tx*."""
+    calls: list[Callable[[], None]] = []
+    tx.info[_AFTERWARDS] = calls
+    return calls
 
 
 class Transactions(Protocol):

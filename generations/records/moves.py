@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
+import logging
+from dataclasses import replace
+from functools import cache, partial
 from typing import TypedDict, Unpack
 
 from sqlalchemy import Executable, bindparam, case, exists, select, update
@@ -11,7 +13,10 @@ from generations.errors import IllegalMove, MovedOn
 from generations.model import HELD, MOVES, VISIBLE_ENDINGS, Ending, Image, State
 from generations.records.rows import lock_generation, plain, read_image
 from generations.records.tables import generations, images
-from store.transactions import Transaction
+from observability.repeats import REPEATS
+from store.transactions import Transaction, after_commit
+
+log = logging.getLogger("qwen_imagine.moves")
 
 
 class ImageChanges(TypedDict, total=False):
@@ -35,6 +40,7 @@ class ImageChanges(TypedDict, total=False):
     separate_message_id: int | None
 
 
+_TRIED_AGAIN = {State.REQUESTED, State.SUBMITTING}  # from one to the other and back
 _NEW_REVISION = (
     update(generations)
     .where(generations.c.id == bindparam("of_generation"))
@@ -63,11 +69,13 @@ def move(
     target: State,
     *,
     fence: int | None,
+    why: str = "",
     is_locked: bool = False,
     **changes: Unpack[ImageChanges],
 ) -> Image:
     """Bring *image* from the state it is believed to be in to *target*, and return it as it is then.
 
+    The log has one line a move, with *why*.
     *fence*: the worker's claim; None for a decision that is not a worker's (a person's cancel). Where nothing is left
     to do, *due_at_ms* is None unless given. *is_locked*: this transaction has locked the generation with that fence.
     A move to one of VISIBLE_ENDINGS makes a new revision.
@@ -83,7 +91,14 @@ def move(
     moved = _write(tx, image, target, changes)
     if target in VISIBLE_ENDINGS:
         tx.execute(_NEW_REVISION, {"of_generation": image.generation_id})
+    _log_move(tx, image, target, why, repeats=image.failures > 0 and {image.state, target} == _TRIED_AGAIN)
     return moved
+
+
+def _log_move(tx: Transaction, image: Image, target: State, why: str, *, repeats: bool = False) -> None:
+    """Log the move once it is committed. *repeats*: an image that is tried again and again in an outage."""
+    words = f"image %s: {image.state} -> {target} (%s)"  # states are words: lines with others don't count as repeats
+    after_commit(tx, partial(log.info, words, image.image_id, why, extra=REPEATS if repeats else None))
 
 
 def update_image(tx: Transaction, image: Image, *, fence: int | None, **changes: Unpack[ImageChanges]) -> Image:
@@ -109,10 +124,18 @@ def adopt_task(
     orphan = (lost | submitting if by_submitter else lost) & images.c.task_id.is_(None)
     state = case((submitting, State.RUNNING.value), else_=images.c.state)
     adopted = tx.execute(
-        update(images).where(here, orphan, ~taken).values(task_id=task_id, due_at_ms=due_at_ms, state=state)
+        update(images)
+        .where(here, orphan, ~taken)
+        .values(task_id=task_id, due_at_ms=due_at_ms, state=state)
+        .returning(images)
     )
-    if adopted.rowcount == 0:
+    row = adopted.mappings().one_or_none()
+    if row is None:
         return False
+    image = read_image(row)
+    if image.state is State.RUNNING:
+        before = replace(image, state=State.SUBMITTING)
+        _log_move(tx, before, State.RUNNING, f"task {task_id}, after the claim was lost")
     sooner = generations.c.due_at_ms.is_(None) | (generations.c.due_at_ms > due_at_ms)
     tx.execute(update(generations).where(generations.c.id == generation_id, sooner).values(due_at_ms=due_at_ms))
     return True

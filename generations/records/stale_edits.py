@@ -13,6 +13,8 @@ from generations.records.moves import move, update_image
 from generations.records.tables import generations
 from store.transactions import Transaction
 
+GONE = "an old edit removed it from its card"
+
 
 def load_fence(tx: Transaction, generation_id: int) -> int | None:
     """Load the fence of the newest claim; None: there is no such generation."""
@@ -51,7 +53,7 @@ def forget_attachments(tx: Transaction, edited: Generation, gone: Mapping[int, i
         if image.state is State.DELIVERED and (image.position, image.attachment_id) in gone.items()
     ]
     for image in lost:
-        move(tx, image, State.SUCCEEDED, fence=None, due_at_ms=now_ms)
+        move(tx, image, State.SUCCEEDED, fence=None, why=GONE, due_at_ms=now_ms)
     if lost:
         _publish_again(tx, now, edited, now_ms)
     return bool(lost)
@@ -78,7 +80,7 @@ def _correct_image(tx: Transaction, image: Image, attachment_ids: Mapping[int, i
         return False
     found = attachment_ids.get(image.position)
     if found is None:
-        move(tx, image, State.SUCCEEDED, fence=None, due_at_ms=now_ms)
+        move(tx, image, State.SUCCEEDED, fence=None, why=GONE, due_at_ms=now_ms)
     elif found != image.attachment_id:
         update_image(tx, image, fence=None, attachment_id=found)
     return found is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -19,8 +18,6 @@ from limits.usage import Returned
 from qwen.errors import ImageUnavailable
 from qwen.images import FoundImage
 from store.transactions import Transaction
-
-log = logging.getLogger("qwen_imagine.worker")
 
 FIRST_LATE_POLL_SECONDS = 2 * POLL_SECONDS
 
@@ -61,7 +58,6 @@ class ImageStep:
     async def end(self, state: State, ending: Ending, detail: str | None = None) -> None:
         """End the image without a result, and return its hold. Raises LostClaim."""
         await self.claim.finish(self._end_in, state, ending, detail)
-        log.info("image %s: %s (%s)", self.image.image_id, state.value, ending.value)
 
     def _end_in(self, tx: Transaction, state: State, ending: Ending, detail: str | None) -> tuple[Image, None]:
         """An expired task is polled on: a late success is free. So is that of an unknown image whose task was named by
@@ -73,6 +69,7 @@ class ImageStep:
             image,
             state,
             fence=self.fence,
+            why=ending,
             ending=ending,
             ending_detail=detail or None,
             failures=0,

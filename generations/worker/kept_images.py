@@ -8,15 +8,11 @@ Knows rows, the ledger and the place of finished images; knows no Discord, no SQ
 
 from __future__ import annotations
 
-import logging
-
 from backoff import doubled_seconds
 from discord_api.snowflakes import snowflake_time_ms
 from generations.finished_images import GONE_CHECKS, lose
 from generations.worker.image_step import ImageStep
 from qwen.errors import ImageError, ImageUnavailable
-
-log = logging.getLogger("qwen_imagine.worker")
 
 FIRST_CHECK_SECONDS = 3600.0  # from the failed delivery to the first check; the least time between two checks
 CHECK_SECONDS_MAX = 86_400.0  # the most time between two checks
@@ -38,15 +34,14 @@ class KeptImageStep(ImageStep):
         context, image, now_ms = self.context, self.image, self.context.clock.now_ms()
         purged_at_ms = self._purged_at_ms()
         if not image.image_url or (purged_at_ms is not None and purged_at_ms <= now_ms):
-            await self._give_up()
+            await self._give_up("kept for too long")
         elif len(context.kept_checks) >= CHECKS_AT_ONCE:  # many fall due together after a long stop: spread them
             await self.save(due_at_ms=context.after(1.0 + context.rng.random() * FIRST_CHECK_SECONDS))
         else:
             error = await self._download_error(image.image_url)
             failures = 0 if error is None else image.failures + 1
             if error is not None and failures >= (GONE_CHECKS if is_gone(error) else UNREACHABLE_CHECKS):
-                log.info("image %s: kept, and lost (%s)", image.image_id, error)
-                await self._give_up()
+                await self._give_up(f"lost: {error}")
                 return
             age_seconds = (now_ms - (image.ready_at_ms or now_ms)) / 1000
             due_at_ms = context.after(next_check_seconds(age_seconds, failures))
@@ -64,12 +59,11 @@ class KeptImageStep(ImageStep):
             self.context.kept_checks.discard(self.image.image_id)
         return None
 
-    async def _give_up(self) -> None:
+    async def _give_up(self, why: str) -> None:
         context = self.context
-        refunded = await self.claim.finish(
-            lose, context.ledger, self.image, fence=self.fence, now_ms=context.clock.now_ms()
+        await self.claim.finish(
+            *(lose, context.ledger, self.image), fence=self.fence, why=why, now_ms=context.clock.now_ms()
         )
-        log.info("image %s: kept for too long, %d credits refunded", self.image.image_id, refunded)
 
     def _purged_at_ms(self) -> int | None:
         """When the retention purge deletes the address, unix milliseconds, from the id as personal_data.purge does.

@@ -30,6 +30,7 @@ from generations.worker.stopping import probe_at_once
 from generations.worker.stored_limits import StoredLimits
 from generations.worker.stored_schedule import StoredSchedule
 from images.image_memory import Reservation
+from observability.correlation import set_generation
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 from store.errors import DatabaseBroken, DatabaseLost
@@ -273,6 +274,7 @@ class Worker:
     async def _advance(self, generation: Generation) -> bool:
         """Work on one claim until it is given back. After any failure the lease runs out and the rows say what is
         next. Returns whether the generation may be due again before the next round."""
+        set_generation(generation.id, generation.origin.user_id, generation.origin.guild_id)
         try:
             async with self._lease(generation):
                 if await self._has_card(generation):

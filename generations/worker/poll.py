@@ -156,16 +156,13 @@ class PollStep(TaskStep):
 
     async def _settle(self, poll: Poll, task: Task, url: str) -> None:
         """Change state and credits in one transaction. Where the hold was returned before, the late image is free."""
-        image, now_ms = self.image, self.context.clock.now_ms()
-        charged, callback = await self.claim.finish(self._settle_in, task, url, now_ms)
+        now_ms = self.context.clock.now_ms()
+        callback = await self.claim.finish(self._settle_in, task, url, now_ms)
         await self._check_price(task)
         self._learn(now_ms, poll.called_at_ms or (None if callback is None else callback.called_at_ms))
-        log.info("image %s: ready after %d poll(s), %d credits", image.image_id, image.polls + 1, charged)
 
-    def _settle_in(
-        self, tx: Transaction, task: Task, url: str, now_ms: int
-    ) -> tuple[Image, tuple[int, records.Callback | None]]:
-        """Return beside the image the credits charged, and its callback."""
+    def _settle_in(self, tx: Transaction, task: Task, url: str, now_ms: int) -> tuple[Image, records.Callback | None]:
+        """Return beside the image its callback."""
         image = self.image
         records.lock_generation(tx, image.generation_id, self.fence)  # before the account
         charged = self.context.ledger.settle(tx, image.image_id, task.consumed_credits, now_ms)
@@ -174,6 +171,7 @@ class PollStep(TaskStep):
             image,
             State.SUCCEEDED,
             fence=self.fence,
+            why=f"ready after {image.polls + 1} poll(s), {charged} credits",
             is_locked=True,
             consumed_credits=charged,
             image_url=url,
@@ -188,7 +186,7 @@ class PollStep(TaskStep):
         usage.count_made(
             tx, self.generation.usage, price=price, charged=price if taken is None else taken, is_late=is_late
         )
-        return ready, (charged, callback)
+        return ready, callback
 
     async def _check_price(self, task: Task) -> None:
         """Alert the owner when the service took more than people pay: they pay the price shown, the owner the rest.
@@ -243,7 +241,9 @@ class PollStep(TaskStep):
                 await self.save(failures=failures, due_at_ms=context.after(wait))
                 return None
             log.error("image %s: lost before it could be posted (%s)", image.image_id, error)
-            await self.claim.finish(lose, context.ledger, image, fence=self.fence, now_ms=context.clock.now_ms())
+            await self.claim.finish(
+                *(lose, context.ledger, image), fence=self.fence, why=str(error), now_ms=context.clock.now_ms()
+            )
             return None
 
 

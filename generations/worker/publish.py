@@ -64,7 +64,8 @@ class Publisher:
             pinged, moved = await self._database.run(self._record_result, generation, posted, result)
         for before, after in zip(posted, moved, strict=True):
             count_move(self._context.metrics, generation, before, after, self._clock.now_ms())
-        log.info("generation %s: published at %s", generation.id, result.place.value)
+        if not posted:  # else the move of each image says so
+            log.info("generation %s: published at %s", generation.id, result.place.value)
         if pinged is not None and self._context.pings is not None:
             self._context.pings.send(pinged)
         return True
@@ -160,6 +161,7 @@ def _note_posted(tx: Transaction, image: Image, result: DeliveryResult, *, fence
         image,
         State.UNDELIVERED if kept else State.DELIVERED,
         fence=fence,
+        why="no place takes it" if kept else f"posted at {result.place}",
         is_locked=True,
         due_at_ms=check_at_ms if kept else None,
         failures=0,

@@ -13,6 +13,7 @@ from generations.worker.poll import PollStep
 from generations.worker.recover import RecoverStep
 from generations.worker.submit import SubmitStep
 from images.image_memory import Reservation, size_in_memory
+from observability.correlation import set_generation
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 
@@ -22,7 +23,8 @@ log = logging.getLogger("qwen_imagine.worker")
 async def step_image(context: StepContext, claim: Claim, image: Image, reservation: Reservation) -> FoundImage | None:
     """Do what is due for *image*. Returns the image file if the step brought one, counted in *reservation* from then
     on."""
-    image_file = None
+    image_file, origin = None, claim.generation.origin
+    set_generation(image.generation_id, origin.user_id, origin.guild_id, image.position)
     try:
         image_file = await _run_step(context, claim, image, reservation)
     finally:

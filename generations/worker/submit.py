@@ -94,7 +94,12 @@ class SubmitStep(ImageStep):
                 records.update_image(tx, self.image, fence=self.fence, admitted_at_ms=None, due_at_ms=self._deadline_ms)
                 return None
             records.save_circuit(tx, circuit.probing(submitted_at_ms, context.rng.random()))
-        submitting = records.move(tx, self.image, State.SUBMITTING, fence=self.fence, submitted_at_ms=submitted_at_ms)
+        submitting = records.move(
+            *(tx, self.image, State.SUBMITTING),
+            fence=self.fence,
+            why="the circuit's probe" if self.is_probe else "its turn",
+            submitted_at_ms=submitted_at_ms,
+        )
         if address is not None:
             records.expect_callback(tx, submitting, address.token_hash)
         return submitting
@@ -161,7 +166,6 @@ class SubmitStep(ImageStep):
             )
             log.warning("image %s: task came after the claim was lost, adopted: %s", image.image_id, adopted)
             raise
-        log.info("image %s: submitted as task %s", image.image_id, task.task_id)
 
     def _note_task(self, tx: Transaction, task: Task, due_at_ms: int) -> tuple[Image, tuple[int, bool]]:
         """Return beside the image how many tasks run now, and whether the owner is told that images are back."""
@@ -169,7 +173,12 @@ class SubmitStep(ImageStep):
         now_ms = context.clock.now_ms()
         tells = self.is_probe and close_circuit(tx, now_ms, context.wake_others, news=IMAGES_BACK)
         running = records.move(
-            tx, self.image, State.RUNNING, fence=self.fence, task_id=task.task_id, failures=0, due_at_ms=due_at_ms
+            *(tx, self.image, State.RUNNING),
+            fence=self.fence,
+            why=f"task {task.task_id}",
+            task_id=task.task_id,
+            failures=0,
+            due_at_ms=due_at_ms,
         )
         callback = None if context.callbacks is None else records.load_callback(tx, running)
         if callback is not None and callback.called_at_ms is not None:  # it came before the POST's answer
@@ -189,20 +198,21 @@ class SubmitStep(ImageStep):
             seconds = backoff_seconds(failures, context.rng.random())
             if error.http_status is not None and failures >= TURNED_AWAY_TRIES:
                 context.operator.tell("turned_away", f"{error}. {TURNED_AWAY}")
-        log.info("image %s: not taken (%s), again in %.1f s", self.image.image_id, error, seconds)
-        running = await self.claim.finish(self._put_back, failures, context.after(seconds))
+        why = f"not taken: {error}, again in {seconds:.1f} s"
+        running = await self.claim.finish(self._put_back, failures, context.after(seconds), why)
         if is_limit:
             context.throttle.slots.refused(running, now)
             await save_slots(context.database, context.throttle.slots)
             await save_pauses(context.database, context.throttle, context.clock)
 
-    def _put_back(self, tx: Transaction, failures: int, due_at_ms: int) -> tuple[Image, int]:
+    def _put_back(self, tx: Transaction, failures: int, due_at_ms: int, why: str) -> tuple[Image, int]:
         """Return beside the image how many tasks run."""
         waiting = records.move(
             tx,
             self.image,
             State.REQUESTED,
             fence=self.fence,
+            why=why,
             submitted_at_ms=None,
             failures=failures,
             due_at_ms=due_at_ms,

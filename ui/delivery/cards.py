@@ -31,6 +31,7 @@ from generations.ports import FollowUps, StaleEditGuard
 from generations.token_only_channels import TokenOnlyChannels
 from images.image_memory import ImageMemory
 from images.reencoder import Reencoder
+from observability.correlation import set_generation
 from observability.repeats import REPEATS
 from qwen.images import FoundImage
 from store.errors import DatabaseLost
@@ -224,6 +225,7 @@ class CardEditor:
     async def _edit_progress(self, generation: Generation, progress: Progress) -> None:
         """Edit the card, if it would change, can be reached, and nobody has gone on meanwhile: asked in this order, for
         the last is a question to the database."""
+        set_generation(generation.id, generation.origin.user_id, generation.origin.guild_id)
         clock, fallback, places = self._context.clock, self._context.fallback, self._context.places
         is_old = clock.now_ms() - snowflake_time_ms(generation.message_id or 0) > PROGRESS_AGE_MS
         if is_old or next(places.ways(self._state, generation), None) is None:
