@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from observability.formatters import JsonFormatter, TextFormatter
 from observability.redaction import RedactingFilter, Redactor
@@ -36,11 +36,7 @@ def set_up_logging(level: str, secrets: Iterable[str], form: str = "text") -> No
     *form*: a key of FORMATTERS; as text, tracebacks follow in indented lines.
     Lines marked with repeats.REPEATS are logged once a minute at most.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FORMATTERS[form]())
-    handler.addFilter(RepeatFilter())  # first: it compares lines before values are put in
-    handler.addFilter(RedactingFilter(Redactor(secrets)))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[build_handler(sys.stderr, secrets, form)], force=True)
     logging.captureWarnings(True)
     for name, least in HELD_BACK.items():
         logging.getLogger(name).setLevel(least)
@@ -48,6 +44,15 @@ def set_up_logging(level: str, secrets: Iterable[str], form: str = "text") -> No
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_thread
     sys.unraisablehook = _log_unraisable
+
+
+def build_handler(stream: TextIO, secrets: Iterable[str], form: str = "text") -> logging.Handler:
+    """Build the handler that writes to *stream*. *form*: as for set_up_logging()."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(FORMATTERS[form]())
+    handler.addFilter(RepeatFilter())  # first: it compares lines before values are put in
+    handler.addFilter(RedactingFilter(Redactor(secrets)))
+    return handler
 
 
 def forbid_core_files() -> bool:

@@ -63,8 +63,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 # Without one of these, text has none of the forms above. Of ASCII in lower case only: some other letters are equal to
 # ASCII ones where case is ignored.
-_FORM_SIGNS = re.compile(r"""['"/%?&=\[]|\.[\w-]{6}|[spr]k-""", re.ASCII)
-_FORM_WORDS = ("authorization", "bearer", "basic", "aw50zxjh", "failing row", "invalid input")
+_FORM_SIGNS = re.compile(r"""['"/%?&=]|\.[\w-]{6}|[spr]k-""", re.ASCII)
+_FORM_WORDS = ("authorization", "bearer", "basic", "aw50zxjh", "failing row", "invalid input", "[parameters")
 
 # Line ends, control codes, characters that change the text's direction, invisible ones, and unpaired surrogates.
 _UNSEEN = re.compile(

@@ -1,7 +1,7 @@
 """Leave out log lines that a fault repeats many times a second. Pure: time comes with each line.
 
 A line is left out only where its logging call says so: `log.warning("...", extra=REPEATS)`. Lines that are logged once
-per image or request are not marked.
+per image or request are not marked. Warnings and errors of LIBRARIES count as marked: discord.py has one a try.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 REPEATS = {"repeats": True}  # `extra` of a logging call: the line may be left out when it repeats
+LIBRARIES = ("discord", "aiohttp", "asyncio")  # the first words of their loggers' names
 QUIET_SECONDS = 60.0
 KEYS_MAX = 1_000
 
@@ -48,7 +49,8 @@ class Repeats:
 class RepeatFilter(logging.Filter):
     """Drops repeated lines that are marked with REPEATS, and appends their number to the next one. Put it on a handler.
 
-    Lines are equal when logger, level, format string, and the exception's class, file and line are equal.
+    Lines are equal when logger, level, the first line of the format string, and the exception's class, file and line
+    are equal. asyncio has no format string, and details in its further lines.
     """
 
     def __init__(self) -> None:
@@ -56,13 +58,17 @@ class RepeatFilter(logging.Filter):
         self._repeats = Repeats()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not getattr(record, "repeats", False):
+        if not (getattr(record, "repeats", False) or _is_of_library(record)):
             return True
-        fault = _fault_of(record)
-        ending = self._repeats.ending((record.name, record.levelno, str(record.msg), fault), record.created)
+        words, fault = str(record.msg).partition("\n")[0], _fault_of(record)
+        ending = self._repeats.ending((record.name, record.levelno, words, fault), record.created)
         if ending:
             record.msg = f"{record.msg}{ending}"
         return ending is not None
+
+
+def _is_of_library(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING and record.name.partition(".")[0] in LIBRARIES
 
 
 def _fault_of(record: logging.LogRecord) -> Hashable:

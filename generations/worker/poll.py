@@ -84,7 +84,7 @@ class PollStep(TaskStep):
             wait = max(wait, pause)
         elif isinstance(error, KeyRefused):
             context.operator.tell("key_refused", f"{error}.")
-        log.info("task %s: poll failed (%s), again in %.1f s", self.image.task_id, error, wait)
+        log.info("task %s: poll failed (%s), again in %.1f s", self.image.task_id, error, wait, extra=REPEATS)
         await self._poll_again(poll, wait, failures=failures)
         if isinstance(error, RateLimited):
             await save_pauses(context.database, context.throttle, context.clock)

@@ -16,6 +16,7 @@ from discord_api.errors import NO_ANSWER, delayed, names_no_cause
 from generations.errors import DeliveryDelayed
 from generations.model import Generation
 from generations.ports import StaleEditGuard
+from observability.repeats import REPEATS
 from ui.delivery.card_state import CardState
 from ui.delivery.channels import Places, Way
 from ui.delivery.payload import Payload, has_ids, ids_on
@@ -80,7 +81,7 @@ class Calls:
                 state.seen_there = True
             except NO_ANSWER as error:
                 self._rate_guard.unanswered(error, card=card)
-                log.info("generation %s: no answer from Discord (%s)", card, type(error).__name__)
+                log.info("generation %s: no answer from Discord (%s)", card, type(error).__name__, extra=REPEATS)
                 raise delayed(error) from None
             else:
                 self._rate_guard.answered(by_token=by_token)
@@ -144,7 +145,8 @@ class Calls:
             found = await way.fetch()
         except discord.HTTPException as error:
             self._rate_guard.refused(error, by_token=way.by_token, card=generation.id)
-            log.info("generation %s: its card can't be seen: %s, %s", generation.id, error.status, error.code)
+            said = "generation %s: its card can't be seen: %s, %s"
+            log.info(said, generation.id, error.status, error.code, extra=REPEATS)
             return None
         except NO_ANSWER as error:
             self._rate_guard.unanswered(error, card=generation.id)

@@ -167,7 +167,7 @@ class CardEditor:
                     if waiting is not None:
                         await self._edit_progress(*waiting)
         except DatabaseLost as lost:  # the worker's next step brings the next progress
-            log.info("generation %s: no progress shown: %s", self._generation_id, lost)
+            log.info("generation %s: no progress shown: %s", self._generation_id, lost, extra=REPEATS)
         finally:
             self.task = None
 
@@ -250,7 +250,7 @@ class CardEditor:
         try:
             message = await fallback.edit(self._state, payload, is_progress=True)
         except DeliveryDelayed as delayed:
-            log.info("generation %s: no progress shown: %s", generation.id, delayed)
+            log.info("generation %s: no progress shown: %s", generation.id, delayed, extra=REPEATS)
             if payload.last_word:  # the last word is tried again as long as the token lives
                 self._slot = self._slot or (generation, progress)
         else:

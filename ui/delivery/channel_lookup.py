@@ -13,6 +13,7 @@ import discord
 
 from discord_api.errors import NO_ANSWER, asking
 from generations.clock import Clock
+from observability.repeats import REPEATS
 
 log = logging.getLogger("qwen_imagine.delivery")
 
@@ -57,7 +58,7 @@ class ChannelLookup:
                 guild_id = int(data.get("guild_id") or 0) or None
                 facts = ChannelFacts(guild_id, data.get("nsfw") is True)
         except (discord.HTTPException, *NO_ANSWER) as error:
-            log.info("channel %s can't be looked up (%s)", channel_id, type(error).__name__)
+            log.info("channel %s can't be looked up (%s)", channel_id, type(error).__name__, extra=REPEATS)
             if not isinstance(error, discord.NotFound | discord.Forbidden):
                 return None
         seconds = REFUSED_SECONDS if facts is None else REMEMBERED_SECONDS

@@ -25,6 +25,7 @@ from generations.delivery_result import DeliveryResult, Place
 from generations.errors import DeliveryDelayed, LostClaim
 from generations.model import Generation, Progress, SeparateMessage, State
 from generations.ports import FollowUps, StaleEditGuard
+from observability.repeats import REPEATS
 from qwen.images import FoundImage, OversizedImage
 from store.errors import DatabaseLost
 from ui.delivery.calls import Calls, PayloadFails
@@ -175,7 +176,7 @@ class Fallback:
         try:
             await self.edit(state, self.payload(state, generation, progress, {}), as_bot=True)
         except DeliveryDelayed as delayed:
-            log.info("generation %s: not tried as the bot: %s", generation.id, delayed)
+            log.info("generation %s: not tried as the bot: %s", generation.id, delayed, extra=REPEATS)
             return False
         return True
 
@@ -196,7 +197,8 @@ class Fallback:
             self._rate_guard.refused(error, by_token=True, card=generation.id)
             if error.code == UNKNOWN_MESSAGE or verdict_of(error, by_token=True) is Verdict.TOKEN_DEAD:
                 return None
-            log.info("generation %s: its card can't be asked for: %s, %s", generation.id, error.status, error.code)
+            said = "generation %s: its card can't be asked for: %s, %s"
+            log.info(said, generation.id, error.status, error.code, extra=REPEATS)
             raise delayed(error) from None
         except NO_ANSWER as error:
             self._rate_guard.unanswered(error, card=generation.id)
@@ -388,10 +390,8 @@ def _moved(
 def _judge(error: discord.HTTPException, payload: Payload, where: str, *, by_token: bool) -> Verdict:
     """Return the verdict where another place can be tried. Raises DeliveryDelayed and PayloadTooLarge where not."""
     verdict = verdict_of(error, by_token=by_token)
-    log.info(
-        "generation %s: %s: Discord answered %s, code %s: %s",
-        *(payload.generation.id, where, error.status, error.code, verdict.value),
-    )
+    said, extra = "generation %s: %s: Discord answered %s, code %s: %s", REPEATS if verdict is Verdict.LATER else None
+    log.info(said, payload.generation.id, where, error.status, error.code, verdict.value, extra=extra)
     if verdict is Verdict.LATER:
         raise delayed(error) from None
     if verdict is Verdict.TOO_LARGE and payload.uploads:

@@ -19,6 +19,7 @@ from discord_api.errors import asking as asking_discord
 from generations.clock import Clock, done_within
 from generations.history import Page
 from generations.model import CardLink, Generation, State
+from observability.repeats import REPEATS
 from ui.delivery.payload import gallery_media
 
 log = logging.getLogger("qwen_imagine.history")
@@ -116,7 +117,7 @@ class Thumbnails:
         self._asking.discard(asking)
         for error in () if asking.cancelled() else asking.result():
             if error is not None and not isinstance(error, asyncio.CancelledError):
-                log.error("a card's images could not be looked for", exc_info=error)
+                log.error("a card's images could not be looked for", exc_info=error, extra=REPEATS)
 
     async def _ask(self, generation: Generation, link: CardLink) -> Sequence[str] | Fault:
         """Return the addresses of a card's images; empty: Discord does not say."""
@@ -127,10 +128,13 @@ class Thumbnails:
         except discord.HTTPException as error:
             if error.code in (UNKNOWN_MESSAGE, UNKNOWN_CHANNEL):
                 return Fault.GONE
-            log.info("generation %s: its card can't be seen: %s, %s", generation.id, error.status, error.code)
+            said = "generation %s: its card can't be seen: %s, %s"
+            log.info(said, generation.id, error.status, error.code, extra=REPEATS)
             return Fault.REFUSED if error.status == 403 and error.code else ()
         except NO_ANSWER as error:
-            log.info("generation %s: its card can't be asked for (%s)", generation.id, type(error).__name__)
+            log.info(
+                "generation %s: its card can't be asked for (%s)", generation.id, type(error).__name__, extra=REPEATS
+            )
             return ()
         attached = [file.url for file in message.attachments if (file.content_type or "").startswith("image/")]
         return [item.url for item in gallery_media(message.components)] or attached
