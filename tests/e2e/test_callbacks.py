@@ -83,7 +83,7 @@ async def test_a_callback_on_time_is_followed_by_one_poll_that_finds_the_image(s
         assert age >= PAINTING_SECONDS
         assert [line for line in scenarios.log_of(mood) if "called" in line or "ready" in line] == [
             "the service called back",
-            "ready after 1 poll(s), 5 credits",
+            "running -> succeeded (ready after 1 poll(s), 5 credits)",
         ]
 
 

@@ -16,6 +16,7 @@ import pytest
 from generations.model import Origin, Request, State
 from generations.worker.loop import MAX_STEPS
 from store.database import open_database
+from tests.captured_log import captured_log
 from tests.doubles import FakeDelivery, FakeImageStore, FakeOperator, ManualClock, ScriptedService, requester_of
 from tests.integration.discord_rest import DiscordRest, a_discord
 from tests.worker.conftest import WorkerHarness
@@ -106,3 +107,21 @@ async def test_in_an_outage_64_ready_cards_hold_one_step_and_come_back_in_turn(c
     assert max(edits.values()) <= MAX_STEPS / 3, "Discord takes 50 calls a second of a bot"
     for person in range(MAX_STEPS + 1):
         assert await crowd.money(1000 + person) == (45, 0)
+
+
+async def test_while_discord_is_away_few_lines_are_logged_a_minute_for_any_number_of_cards(crowd: Crowd) -> None:
+    asked = [await crowd.ask(number) for number in range(16)]
+    await crowd.still()
+    crowd.rest.fault(".", 500, drop=True, times=100_000)
+    with captured_log(crowd.clock, "qwen_imagine", "discord") as log:
+        minutes: list[int] = []
+        for _ in range(2):
+            before = len(log.lines())
+            for _ in range(12):
+                crowd.clock.advance(5)
+                await crowd.still()
+            minutes.append(len(log.lines()) - before)
+        assert {state for one in asked for state in await crowd.states(one)} == {State.SUCCEEDED}
+        moves = [move for move in log.moves() if move[2] == "succeeded"]
+        assert len(moves) == len(asked)
+    assert minutes[0] <= len(moves) + 5 and minutes[1] <= 4, (minutes, log.messages())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import discord
@@ -14,6 +16,11 @@ from discord import state as discord_state
 from discord.http import Route
 
 from discord_api.endpoints import read_leniently
+from tests.captured_log import captured_log
+from tests.doubles import ManualClock
+from tests.integration.discord_rest import a_discord
+from tests.integration.raw_server import Wire, raw_server
+from tests.integration.test_qwen_client import REQUEST, a_client
 from ui.interactions.origin import actor_of, origin_of, requester_of
 
 ALICE = {"id": "7", "username": "alice", "discriminator": "0", "avatar": None}
@@ -29,9 +36,11 @@ def lenient() -> Iterator[None]:
     state: Any = discord_state
     interactions: Any = discord.interactions
     before = state.Interaction, interactions.InteractionCallbackResponse
+    parse = state.ConnectionState.parse_interaction_create
     read_leniently()
     yield
     state.Interaction, interactions.InteractionCallbackResponse = before
+    state.ConnectionState.parse_interaction_create = parse
 
 
 class Listener(discord.Client):
@@ -157,3 +166,46 @@ async def test_who_asks_in_a_thread_asks_in_its_parent_channel(listener: Listene
 async def test_who_asks_outside_of_servers_has_no_roles(listener: Listener) -> None:
     asked = requester_of(listener.hear(**OUTSIDE, channel=None, channel_id="30"))
     assert (asked.guild_id, asked.role_ids, asked.age_restricted) == (None, frozenset(), False)
+
+
+# -- the ids in the log ----------------------------------------------------------------------------------------------
+
+
+class Handler(Listener):
+    """Begins a task for each interaction, as discord.py does for commands, buttons and forms."""
+
+    def __init__(self, handle: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.handle = handle
+        self.tasks = list[asyncio.Task[None]]()
+
+    def dispatch(self, event: str, /, *args: Any, **kwargs: Any) -> None:
+        super().dispatch(event, *args, **kwargs)
+        if event == "interaction":
+            self.tasks.append(asyncio.ensure_future(self.handle()))
+
+
+async def test_lines_of_calls_made_for_an_interaction_have_its_ids_and_the_gateways_own_lines_have_none() -> None:
+    async def respond(wire: Wire) -> None:
+        await wire.hear()
+        await wire.answer_json(200, {"task_id": "t-1", "status": "PENDING"})
+
+    async def handle() -> None:
+        await qwen.create_task(REQUEST)
+        await client.get_partial_messageable(2).fetch_message(777)
+
+    with captured_log(ManualClock(), "discord", "qwen_imagine", level=logging.DEBUG) as log:
+        async with raw_server(respond) as server, a_client(server.url) as qwen, a_discord() as (rest, client):
+            rest.add_message(777, 2)
+            rest.fault("GET .*/777", 429, headers={"Via": "1.1 test"})
+            handler = Handler(handle)
+            handler._connection.user = client.user
+            handler.hear(**IN_A_GUILD, channel_id="30", channel=TEXT)
+            logging.getLogger("discord.gateway").warning("the connection ended")
+            await asyncio.gather(*handler.tasks)
+    ids = {"correlation": "99", "user": "7", "guild": "20"}
+    for words in ("post task t-1: PENDING", "responded with 429", "GET .*/777 has returned 200"):
+        (line,) = [line for line in log.lines() if re.search(words, line["message"])]
+        assert {name: line.get(name) for name in ids} == ids, line
+    (own,) = [line for line in log.lines() if "the connection ended" in line["message"]]
+    assert "correlation" not in own

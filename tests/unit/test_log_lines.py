@@ -20,7 +20,7 @@ from setting_parsers import LOG_FORMATS
 
 CREATED = 1_800_000_000.0625
 LARGE = 2**63 + 11
-HARD_SECRET = 'pä"ss\\wörd\'日本 canary'
+HARD_SECRET = "pä\"ss\\wörd'日本 canary"
 
 
 class Lines:
