@@ -142,8 +142,8 @@ ROOMS = {
         ),
     ),
     "observability": Room(
-        ("observability/redaction.py", "observability/repeats.py"),
-        ("tests/unit/test_redaction.py", "tests/unit/test_repeats.py"),
+        ("observability/formatters.py", "observability/redaction.py", "observability/repeats.py"),
+        ("tests/unit/test_log_lines.py", "tests/unit/test_redaction.py", "tests/unit/test_repeats.py"),
     ),
 }
 

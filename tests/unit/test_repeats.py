@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import pytest
+
 from observability.repeats import KEYS_MAX, REPEATS, RepeatFilter, Repeats
 
 
@@ -111,3 +113,24 @@ def test_an_unmarked_line_is_logged_each_time() -> None:
     for second in range(5):
         lines.handle(record_of("image %s is there", second, at=second, repeats=False))
     assert len(lines.texts) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "lines"),
+    [
+        *[("discord.http", logging.WARNING, 2), ("asyncio", logging.ERROR, 2), ("aiohttp.client", logging.ERROR, 2)],
+        *[
+            ("discord.http", logging.INFO, 62),
+            ("qwen_imagine.web", logging.ERROR, 62),
+            ("discordant", logging.ERROR, 62),
+        ],
+    ],
+)
+def test_warnings_of_libraries_count_as_marked_and_no_other_lines(name: str, level: int, lines: int) -> None:
+    kept = Lines()
+    for second in range(62):
+        record = record_of(f"never retrieved\nfuture: {second}", at=second, repeats=False)
+        record.name, record.levelno = name, level
+        kept.handle(record)
+    assert len(kept.texts) == lines
+    assert lines == 62 or kept.texts[1] == "never retrieved\nfuture: 60 (59 more in the last minute)"

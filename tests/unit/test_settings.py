@@ -101,12 +101,12 @@ def test_the_operators_name_is_one_line() -> None:
 def test_lists_and_names_may_have_spaces_and_any_case() -> None:
     settings = load(
         OWNER_IDS=" 1, 281474976710656000 ", QWEN_IMAGE_HOSTS="cdn.example.com, 127.0.0.1:9", CREDIT_PERIOD="Week",
-        LOG_LEVEL="debug", TIMEZONE="Europe/Berlin", QWEN_API_URL="http://127.0.0.1:1/api/",
+        LOG_LEVEL="debug", LOG_FORMAT=" JSON", TIMEZONE="Europe/Berlin", QWEN_API_URL="http://127.0.0.1:1/api/",
     )  # fmt: skip
     assert settings.owner_ids == (1, 281474976710656000)
     assert settings.qwen_image_hosts == ("cdn.example.com", "127.0.0.1:9")
     assert settings.credit_period is CreditPeriod.WEEK
-    assert settings.log_level == "DEBUG"
+    assert (settings.log_level, settings.log_format) == ("DEBUG", "json")
     assert settings.qwen_api_url == "http://127.0.0.1:1/api"
 
 
@@ -314,6 +314,7 @@ def test_all_secrets_are_given_to_the_redaction() -> None:
         ("ALLOW_EPHEMERAL_DATABASE", "perhaps", "ALLOW_EPHEMERAL_DATABASE must be yes or no."),
         ("CREDIT_PERIOD", "fortnight", "CREDIT_PERIOD must be one of hour, day, week, month, never."),
         ("LOG_LEVEL", "LOUD", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR."),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT must be one of text, json."),
         ("TIMEZONE", "Mars/Olympus", "TIMEZONE must be a time zone such as UTC or Europe/Berlin."),
         ("DATABASE_URL", "postgres://h:0/b", "The port in DATABASE_URL must be a number from 1 to 65535."),
         ("PUBLIC_URL", "https://x/y", "PUBLIC_URL must hold a host and perhaps a port, and nothing after them."),
