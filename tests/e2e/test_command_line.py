@@ -89,7 +89,8 @@ async def test_a_database_that_refuses_the_bots_queries_ends_the_start_with_a_se
         await database.run(Transaction.execute, text(f"CREATE ROLE {guest} LOGIN"))
         await database.run(Transaction.execute, text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {guest}"))
     ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, DATABASE_URL=address.replace("postgres@", f"{guest}@"))
-    assert ended == Ended(1, "the database refuses what the bot needs: permission denied for table processes\n")
+    said = "CRITICAL qwen_imagine: the database refuses what the bot needs: permission denied for table processes\n"
+    assert (ended.code, ended.said.count("\n")) == (1, 1) and ended.said.endswith(said), ended.said
     await postgresql_maker.drop(address)
     await postgresql_maker.command(f"DROP ROLE {guest}")
 
