@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from observability.logging import HELD_BACK, LINE
+from observability.logging import FORMATTERS, HELD_BACK
 from observability.redaction import RedactingFilter, Redactor
 from store.database import Database
 from tests.cogs.scene import Scene, open_scene
@@ -42,7 +42,7 @@ class CapturedLog:
 @pytest.fixture
 def captured_log() -> Iterator[CapturedLog]:
     handler = logging.StreamHandler(io.StringIO())
-    handler.setFormatter(logging.Formatter(LINE))
+    handler.setFormatter(FORMATTERS["text"]())
     handler.addFilter(RedactingFilter(Redactor()))
     root = logging.getLogger()
     level = root.level
