@@ -8,7 +8,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 .PHONY: help try run test simulate chaos bench journeys screenshots mutants check release format deploy-steps lock audit sbom clean
 
 help:
-	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed. PROCESSES=3 for several on one PostgreSQL"
+	@echo "make try     the bot in your browser, with a local Discord and a local image service: no account needed. PROCESSES=3 for several on one PostgreSQL, NO_BROWSER=1 to open no browser"
 	@echo "make run     the real bot, from the settings in .env"
 	@echo "make test    the whole test suite"
 	@echo "make simulate  ten thousand bad days on a virtual clock, each drawn from a seed; SEEDS=0-500 for fewer"
@@ -26,7 +26,7 @@ help:
 	@echo "make sbom    what the bot consists of, as CycloneDX, into sbom.cdx.json"
 
 try: $(VENV)/$(if $(PROCESSES),dev,run).stamp
-	@$(BIN)/python -m sandbox $(if $(PROCESSES),--processes $(PROCESSES))
+	@$(BIN)/python -m sandbox $(if $(PROCESSES),--processes $(PROCESSES)) $(if $(NO_BROWSER),--no-browser)
 
 run: $(VENV)/run.stamp
 	@$(BIN)/python bot.py

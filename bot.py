@@ -263,13 +263,18 @@ async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
     """Send the command list, then stay connected. A list that Discord does not take soon is sent meanwhile."""
     tried = asyncio.Event()
     clock, database, settings = services.clock, services.database.in_background(), services.settings
-    sync = partial(
-        sync_stored_commands,
-        *(bot.tree, database, settings.discord_api_url),
-        clock=clock,
-        holder=owner,
-        guild_ids=settings.owner_guilds,
-    )
+
+    async def sync() -> bool:
+        await services.command_ids.load()  # of the list before, while Discord does not take this one
+        sent = await sync_stored_commands(
+            *(bot.tree, database, settings.discord_api_url),
+            clock=clock,
+            holder=owner,
+            guild_ids=settings.owner_guilds,
+        )
+        await services.command_ids.load()
+        return sent
+
     syncing = asyncio.create_task(keep_commands_current(sync, clock, tried=tried), name="commands")
     checking = asyncio.create_task(services.guild_list.run(), name="guild list")
     try:
@@ -361,7 +366,7 @@ def main(arguments: list[str]) -> int:
     try:
         loaded = load_settings(alone=arguments != ["worker"])
     except SettingsError as error:
-        print("\n".join(map(Redactor().line, error.faults)), file=sys.stderr)
+        print("\n".join(map(Redactor().line, (*error.faults, *error.warnings))), file=sys.stderr)
         return EXIT_SETTINGS
     set_up_logging(loaded.settings.log_level, loaded.settings.secrets(), loaded.settings.log_format)
     quiet_library()

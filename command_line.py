@@ -60,7 +60,7 @@ HELP = f"""{USAGE}
   doctor          check settings, Discord, image API, database and machine; exit code 1 if something fails
   doctor --live   try on the real Discord, in a channel that you name, what the bot relies on (docs/operating.md)
 
-Settings come from the environment and from .env; README.md lists them, docs/operating.md the exit codes."""
+Settings come from the environment and from .env; docs/settings.md lists them, docs/operating.md the exit codes."""
 ANSWERS = {"--version": VERSION, "--help": HELP, "-h": HELP}
 
 

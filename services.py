@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from charts.service import UsageCharts
 from core import Core, Resources, build_core, build_request_limits
 from credits.ledger import Ledger
+from discord_api.command_ids import CommandIds
 from discord_api.guild_list import GuildList
 from discord_api.owners import BotOwners
 from discord_api.shards import parse_shard_ids
@@ -145,6 +146,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     log_channels = GuildLog(client, channels, outbox, clock)
     maintenance = (notices.run_due, operator.run_due, log_channels.run_due)
     core = build_core(settings, resources, images, delivery, operator, card_pings, maintenance=maintenance)
+    command_ids = CommandIds(client, partial(database.read, load_value), settings.discord_api_url)
     first_progress = core.worker.publisher.first_progress
     services = Services(
         settings=settings,
@@ -171,9 +173,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         credit_changes=CreditChanges(database, core.ledger, clock),
         status=_build_status(settings, resources, core, presence),
         usage_charts=UsageCharts(database, core.request_limits.calendar),
-        command_permissions=CommandPermissions(
-            client, clock, partial(database.read, load_value), settings.discord_api_url
-        ),
+        command_permissions=CommandPermissions(client, clock, command_ids),
+        command_ids=command_ids,
         database=database,
         ledger=core.ledger,
         callbacks=core.callbacks,

@@ -1,7 +1,7 @@
 """Every setting: its name, default and meaning. Read from the environment and from .env.
 
-`python settings.py env` prints .env.example, `python settings.py markdown` the table in README. Checks the form of
-values only; makes no connection.
+`python settings.py env` prints .env.example, `python settings.py markdown` the table in docs/settings.md. Checks the
+form of values only; makes no connection.
 """
 
 from __future__ import annotations
@@ -259,11 +259,12 @@ class Loaded:
 
 
 class SettingsError(Exception):
-    """The settings are wrong. `faults`: one sentence each, without secrets."""
+    """The settings are wrong. `faults` and `warnings`: one sentence each, without secrets."""
 
-    def __init__(self, faults: Sequence[str]) -> None:
+    def __init__(self, faults: Sequence[str], warnings: Sequence[str] = ()) -> None:
         super().__init__("; ".join(faults))
         self.faults = tuple(faults)
+        self.warnings = tuple(warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ def load_settings(*, alone: bool = True) -> Loaded:
     """
     examined = examine_settings(alone=alone)
     if examined.settings is None or examined.faults:
-        raise SettingsError(examined.faults)
+        raise SettingsError(examined.faults, examined.warnings)
     return Loaded(examined.settings, examined.warnings)
 
 
@@ -291,7 +292,7 @@ def examine_settings(*, alone: bool = True) -> Examined:
     """Read them as load_settings does, and return every fault."""
     try:
         faults = [READABLE_BY_ALL] if _is_open(Path(ENV_FILE), OPEN_TO_ALL) else []
-        warnings = [READABLE_BY_GROUP] if _is_open(Path(ENV_FILE), OPEN_TO_GROUP) else []
+        warnings = [READABLE_BY_GROUP] if not faults and _is_open(Path(ENV_FILE), OPEN_TO_GROUP) else []
         named = {name.upper(): value for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items() if value}
     except (OSError, UnicodeDecodeError) as error:
         return Examined(None, (f"{ENV_FILE} can't be read ({type(error).__name__}).",), ())
@@ -373,7 +374,7 @@ def env_example() -> str:
 
 
 def markdown_table() -> str:
-    """Return the settings table of README."""
+    """Return the table of docs/settings.md."""
     rows = ["| setting | default | what it is |", "|---|---|---|"]
     for name, of_setting in SETTINGS.items():
         text = default_text(of_setting)

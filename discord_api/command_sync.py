@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any
 
 import discord
@@ -85,7 +85,7 @@ async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save
         return False
     with asking(tree.client):
         taken = await tree.sync()
-    await save(ids_key, json.dumps({name_of(command.type, command.name): str(command.id) for command in taken}))
+    await save(ids_key, json.dumps(_ids_of(taken)))
     await save(key, fingerprint)
     return True
 
@@ -96,6 +96,18 @@ async def load_command_ids(application_id: int | None, *, load: Load, api_url: s
     return {} if stored is None else {name: int(number) for name, number in json.loads(stored).items()}
 
 
+async def load_guild_command_ids(
+    application_id: int | None, *, load: Load, api_url: str
+) -> Mapping[int, Mapping[str, int]]:
+    """Return the same for the servers that have commands of their own, by their ids."""
+    stored = json.loads(await load(_guild_ids_key(application_id, api_url)) or "{}")
+    return {int(guild): {name: int(number) for name, number in ids.items()} for guild, ids in stored.items()}
+
+
+def _ids_of(taken: Iterable[app_commands.AppCommand]) -> dict[str, str]:
+    return {name_of(command.type, command.name): str(command.id) for command in taken}
+
+
 def sent_list_key(application_id: int | None, api_url: str) -> str:
     """Return the key under which the fingerprint of the last list that Discord took is saved."""
     return f"commands:{application_id}:{api_url}"
@@ -103,6 +115,10 @@ def sent_list_key(application_id: int | None, api_url: str) -> str:
 
 def _ids_key(application_id: int | None, api_url: str) -> str:
     return f"command_ids:{application_id}:{api_url}"
+
+
+def _guild_ids_key(application_id: int | None, api_url: str) -> str:
+    return f"guild_command_ids:{application_id}:{api_url}"
 
 
 def name_of(type: discord.AppCommandType, name: str) -> str:
@@ -119,31 +135,36 @@ async def sync_guild_commands(
     in the log, and is tried again at the next start. Raises as sync_commands does; what was taken by then is saved.
     """
     key = f"guild_commands:{tree.client.application_id}:{api_url}"
+    ids_key = _guild_ids_key(tree.client.application_id, api_url)
     sent: dict[str, str] = json.loads(await load(key) or "{}")
+    ids: dict[str, dict[str, str]] = json.loads(await load(ids_key) or "{}")
     changed = False
     for guild_id in sorted({*guild_ids, *map(int, sent)}):
         guild = discord.Object(guild_id)
         fingerprint = fingerprint_of(tree, guild) if tree.get_commands(guild=guild) else ""
-        if sent.get(str(guild_id), "") == fingerprint:
+        if sent.get(str(guild_id), "") == fingerprint and (str(guild_id) in ids or not fingerprint):
             continue
-        is_taken = await _is_taken(tree, guild)
-        if is_taken or not fingerprint:  # where the bot is not, there is nothing to take away
-            changed, sent[str(guild_id)] = changed or is_taken, fingerprint
+        taken = await _send_to_guild(tree, guild)
+        if taken is not None or not fingerprint:  # where the bot is not, there is nothing to take away
+            changed, sent[str(guild_id)] = changed or taken is not None, fingerprint
+            ids[str(guild_id)] = _ids_of(taken or ())
+            await save(ids_key, json.dumps({each: ids[each] for each in ids if sent.get(each)}))
             await save(key, json.dumps({each: kept for each, kept in sent.items() if kept}))
     return changed
 
 
-async def _is_taken(tree: app_commands.CommandTree[Any], guild: discord.Object) -> bool:
-    """Send a server its commands. Return False if the bot is not there."""
+async def _send_to_guild(
+    tree: app_commands.CommandTree[Any], guild: discord.Object
+) -> list[app_commands.AppCommand] | None:
+    """Send a server its commands. Return what Discord made of them; None if the bot is not there."""
     try:
         with asking(tree.client):
-            await tree.sync(guild=guild)
+            return await tree.sync(guild=guild)
     except discord.HTTPException as error:
         if error.code not in NOT_THERE:
             raise
         log.warning("server %s has no commands of its own: the bot is not in it", guild.id)
-        return False
-    return True
+        return None
 
 
 def payloads_of(

@@ -327,4 +327,5 @@ class Progress:
     line: Line | None = None
     estimate: Estimate | None = None
     stopped: StopReason | None = None  # why nothing that waits is sent now; None: it is
+    shows_steps: bool = False  # too few images of this size were seen for an estimate: the card says the steps
     is_held_up: bool = False  # more images are admitted than the service takes now: those not sent wait in line too

@@ -1,4 +1,4 @@
-"""`python -m sandbox`: opens the sandbox and starts the bot in it, until Ctrl-C."""
+"""`python -m sandbox`: opens the sandbox, its page in the browser, and starts the bot in it, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
+import webbrowser
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sandbox.postgresql import PostgresqlUnavailable, open_postgresql
@@ -20,18 +24,22 @@ from sandbox.world import CLOCK_FILE, HOST, Sandbox
 PORT = 8025
 
 
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+def parse_arguments(arguments: list[str], platform: str = sys.platform) -> argparse.Namespace:
+    """Return the options. Raises SystemExit, after a sentence, where they or *platform* can't be used."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="Try the bot in a browser, on this machine.")
     parser.add_argument("--port", type=int, default=PORT, help=f"the page's port (default {PORT})")
     parser.add_argument(
         "--data-dir", type=Path, help="where the bot keeps its data (default: a folder that is deleted)"
     )
     parser.add_argument("--no-bot", action="store_true", help="do not start the bot; the page can")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page in the browser")
     parser.add_argument("--callbacks", action="store_true", help="let the image API call the bot back")
     parser.add_argument(
         "--processes", type=int, default=1, help="how many processes of the bot share a PostgreSQL and six shards"
     )
     wanted = parser.parse_args(arguments)
+    if platform == "win32":
+        parser.error("the sandbox stops and kills processes by signals, which Windows lacks: use WSL, Linux or macOS")
     if not 1 <= wanted.processes <= SHARD_COUNT:
         parser.error(f"--processes must be from 1 to {SHARD_COUNT}: there are {SHARD_COUNT} shards")
     if wanted.callbacks and wanted.processes > 1:
@@ -41,8 +49,19 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     return wanted
 
 
-async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = False, processes: int = 1) -> int:
-    """Keep the sandbox open until Ctrl-C, SIGTERM or the end of the terminal. Return the exit code."""
+async def run(
+    port: int,
+    data_dir: Path,
+    *,
+    start_bot: bool,
+    callbacks: bool = False,
+    processes: int = 1,
+    open_page: Callable[[str], None] | None = None,
+) -> int:
+    """Keep the sandbox open until Ctrl-C, SIGTERM or the end of the terminal. Return the exit code.
+
+    *open_page* gets the page's address once it is served.
+    """
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -65,10 +84,32 @@ async def run(port: int, data_dir: Path, *, start_bot: bool, callbacks: bool = F
         if callbacks:
             print(f"The bot's figures: {settings['PUBLIC_URL']}/metrics")
         print("Ctrl-C ends everything.", flush=True)
+        if open_page is not None:
+            open_page(f"{box.url}/")
         if start_bot:
             await asyncio.gather(*(bot.start() for bot in box.bots))
         await ended.wait()
     return 0
+
+
+def opens_browser(
+    wanted: argparse.Namespace, environment: Mapping[str, str], *, platform: str, is_terminal: bool
+) -> bool:
+    """Return whether to open the page in a browser: it is wanted, and would open in front of the person who asked.
+
+    Not where no terminal reads what is printed (a test, a script), in CI, over SSH without a display, or on a system
+    with X or Wayland where neither runs.
+    """
+    if wanted.no_browser or not is_terminal or environment.get("CI"):
+        return False
+    if environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"):
+        return True
+    return platform == "darwin" and not (environment.get("SSH_CONNECTION") or environment.get("SSH_TTY"))
+
+
+def open_in_browser(address: str) -> None:
+    """Open *address* in the default browser. A browser that fails or blocks changes nothing here."""
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def find_callback_settings() -> dict[str, str]:
@@ -95,8 +136,16 @@ def main() -> int:
         folder = wanted.data_dir
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qwen-imagine-sandbox-")))
-        options = {"start_bot": not wanted.no_bot, "callbacks": wanted.callbacks, "processes": wanted.processes}
-        return asyncio.run(run(wanted.port, folder.resolve(), **options))
+        opens = opens_browser(wanted, os.environ, platform=sys.platform, is_terminal=sys.stdout.isatty())
+        sandbox = run(
+            wanted.port,
+            folder.resolve(),
+            start_bot=not wanted.no_bot,
+            callbacks=wanted.callbacks,
+            processes=wanted.processes,
+            open_page=open_in_browser if opens else None,
+        )
+        return asyncio.run(sandbox)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ async def capture_cards(session: Session) -> None:
     await mira.page.get_by_test_id("picker-item-imagine").wait_for()
     await mira.screenshot("picker", mira.page.locator("body"))
     card = await mira.command("imagine", prompt=PROMPT, size="Portrait 1024×1536", seed="42", format="png")
-    await card.get_by_text("Painting").wait_for()
+    await card.get_by_text("Taken").wait_for()
     await mira.screenshot("card-painting", inside(card))
     await mira.wait_for_images(card)
     await mira.page.get_by_test_id("composer").blur()

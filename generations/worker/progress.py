@@ -41,6 +41,7 @@ def progress_of(
         line=replace(line, about_seconds=_about_seconds(generation, line, schedule, slots)) if line else None,
         estimate=_estimate(generation, being_made, schedule, now_ms) if being_made else None,
         stopped=stopped,
+        shows_steps=schedule.typical_seconds(generation.request.size) is None,
         is_held_up=too_many > 0,
     )
 

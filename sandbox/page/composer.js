@@ -29,6 +29,7 @@ export class Composer {
     const { state } = this.app;
     state.on("snapshot", ({ samePerson }) => (samePerson ? this.#name() : this.#clear()));
     state.on("channel", () => this.#clear());
+    state.on("mention", (mention) => this.#open(mention));
     state.on("places", () => document.activeElement === this.field && this.#typed());
     document.addEventListener("keydown", (event) => {
       const typing = event.target.closest?.("input, textarea, select, dialog[open], [role=menu]");
@@ -38,6 +39,14 @@ export class Composer {
       this.field.value = "/";
       this.#typed();
     });
+  }
+
+  /** Opens the form of a command that a message mentions. */
+  #open({ name, id }) {
+    const entry = this.#entries().find((it) => it.name === name && it.command.id === id);
+    if (!entry) return this.app.notice(`/${name} is not a command here.`);
+    this.#leave(false);
+    this.#pick(entry);
   }
 
   #clear() {

@@ -50,7 +50,7 @@ const DRAW = {
     const found = rolesOf(state.guild).find((role) => role.value === node.id);
     return h("bdi", { class: "chip" }, found?.label ?? "@unknown-role");
   },
-  command: (node) => h("bdi", { class: "chip" }, `/${node.name}`),
+  command: (node, { state }) => h("button", { class: "chip", type: "button", "data-testid": "command-mention", onclick: () => state.tell("mention", node) }, `/${node.name}`),
   user(node, { state }) {
     const name = state.people.get(node.id)?.name ?? state.names?.get(node.id) ?? "unknown-user";
     return h("bdi", { class: "chip", "data-user-id": node.id }, `@${name}`);

@@ -22,8 +22,12 @@ def test_env_example_is_what_the_settings_print() -> None:
     assert read(".env.example") == env_example()
 
 
-def test_readme_holds_the_settings_table_word_for_word() -> None:
-    assert markdown_table() in read("README.md")
+def test_the_page_of_the_settings_is_their_table_word_for_word() -> None:
+    assert read("docs/settings.md").endswith(f"\n\n{markdown_table()}")
+
+
+def test_the_readme_has_one_screen_before_it_says_how_the_bot_is_built() -> None:
+    assert len(read("README.md").partition("## How it is built")[0].splitlines()) <= 65
 
 
 def test_no_setting_is_named_in_the_docs_that_does_not_exist() -> None:
@@ -74,6 +78,29 @@ def test_every_bad_day_names_tests_that_exist() -> None:
     named = {name for cell in rows for name in re.findall(r"`(\w+)`", cell)}
     assert len(named) > 30
     assert named <= written, f"docs/bad-days.md names {named - written}"
+
+
+def literals() -> list[str]:
+    """Return every string of the code but docstrings, with "…" in the place of what is filled in."""
+    found: list[str] = []
+    for module in modules():
+        docstrings = {node.value for node in module.nodes() if isinstance(node, ast.Expr)}
+        for node in module.nodes():
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+                found.append(re.sub(r"%[-.0-9]*[a-z]", "…", node.value))
+            elif isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                found.append("".join(map(str, parts)))
+    return found
+
+
+def test_every_sentence_that_troubleshooting_quotes_is_one_that_the_bot_says() -> None:
+    said = "\n".join(literals())
+    quoted = re.findall(r'"([^"\n]+)"', read("docs/troubleshooting.md"))
+    assert len(quoted) > 30
+    of_discord = {"The application did not respond"}
+    for sentence in set(quoted) - {"…"} - of_discord:
+        assert re.search(".*".join(map(re.escape, sentence.split("…"))), said), f"nothing says: {sentence}"
 
 
 def test_every_decision_has_a_number_of_its_own() -> None:

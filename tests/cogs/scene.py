@@ -229,17 +229,24 @@ class Scene:
         self.settings = replace(self.settings, **settings)
         self.start_process()
         await self.env.restart_bot(self.bot)
+        await self.services.command_ids.load()
 
     async def sync(self) -> bool:
         """Send Discord the command lists that changed."""
-        return await sync_stored_commands(
+        sent = await sync_stored_commands(
             *(self.bot.tree, self.database.real, API_URL),
             clock=self.clock,
             holder="scene",
             guild_ids=self.settings.owner_guilds,
         )
+        await self.services.command_ids.load()
+        return sent
 
     # -- what a test reads ----------------------------------------------------------------------------------
+
+    def mention(self, command: str) -> str:
+        """Return the mention of a command or subcommand, with the id that Discord gave it."""
+        return f"</{command}:{self.env.backend.commands[None][command.split()[0], 1]['id']}>"
 
     async def balance(self, person: simcord.MemberActor | simcord.UserHandle) -> Balance:
         return await self.database.real.run(self.services.ledger.balance, person.id, self.clock.now_ms())
@@ -285,6 +292,7 @@ async def open_scene(
     scene.clock.env = scene.env = env  # the bot reads the clock while it starts
     await env.start()
     await sync_stored_commands(scene.bot.tree, database, API_URL, clock=scene.clock, holder="scene")
+    await scene.services.command_ids.load()
     try:
         scene.completer = EventCompleter(env)
         env.backend.subscribers.insert(0, scene.completer)

@@ -10,6 +10,7 @@ import discord
 import pytest
 from discord import app_commands
 
+from discord_api.command_ids import CommandIds
 from discord_api.command_sync import (
     fingerprint_of,
     load_command_ids,
@@ -250,6 +251,26 @@ async def test_a_servers_own_list_is_sent_when_it_changed_and_emptied_when_it_is
     tree = tree_of("owner", "another", guild_ids=(8,))
     assert await synced_in_guilds(tree, memory, 8)
     assert tree.by_guild == [(8, 2)]
+
+
+async def test_a_servers_own_ids_are_kept_and_go_with_its_list() -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(2**60, 8))
+    tree.taken = (SimpleNamespace(id=2**60 + 1, name="owner", type=discord.AppCommandType.chat_input),)
+    await synced_in_guilds(tree, memory, 2**60, 8)
+    ids = CommandIds(tree.client, memory.load, API_URL)
+    await ids.load()
+    assert [ids.slash_commands(each) for each in (2**60, 9, None)] == [{"owner": 2**60 + 1}, {}, {}]
+    await synced_in_guilds(tree_of("owner", guild_ids=(8,)), memory, 8)
+    await ids.load()
+    assert (ids.slash_commands(2**60), ids.slash_commands(8)) == ({}, {"owner": 2**60 + 1})
+
+
+async def test_a_servers_list_that_was_sent_before_its_ids_were_kept_is_sent_once_more() -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(8,))
+    await synced_in_guilds(tree, memory, 8)
+    del memory.values[f"guild_command_ids:5:{API_URL}"]
+    assert await synced_in_guilds(tree, memory, 8)
+    assert not await synced_in_guilds(tree, memory, 8)
 
 
 async def test_a_server_that_the_bot_is_not_in_is_a_warning_and_tried_at_the_next_start(

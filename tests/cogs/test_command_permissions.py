@@ -11,6 +11,7 @@ import discord
 import pytest
 import simcord
 
+from discord_api.command_ids import CommandIds
 from tests.cogs.scene import API_URL, BrokenConnection, Scene, private_words, words
 from tests.cogs.test_buttons import finish, newest, result, told
 from tests.cogs.test_forms import menu, said, unchanged
@@ -27,14 +28,16 @@ from ui.interactions.errors import CommandDenied
 
 ROLE, USER, CHANNEL = 1, 2, 3
 PATH = "/applications/*/commands/permissions"
-DENIED = (
-    "This button needs `/imagine` to be allowed for you here; the server's admins decide that. Nothing was charged."
-)
 Entry = tuple[int, int, bool]
 
 
 def command_id(scene: Scene, name: str = "imagine", kind: int = 1) -> int:
     return int(scene.env.backend.commands[None][name, kind]["id"])
+
+
+def denied(scene: Scene) -> str:
+    needed = f"{scene.mention('imagine')} to be allowed for you here"
+    return f"This button needs {needed}; the server's admins decide that. Nothing was charged."
 
 
 def entries_of(*entries: Entry) -> list[dict[str, Any]]:
@@ -76,9 +79,9 @@ async def again(scene: Scene, card: Any, person: simcord.MemberActor | None = No
 async def test_a_person_who_may_not_use_imagine_may_not_press_again_or_edit(scene: Scene) -> None:
     card = await result(scene)
     set_permissions(scene, (USER, scene.bob.id, False))
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     shown = await scene.bob.click(card, label="Edit")
-    assert (shown.modal, private_words(shown)) == (None, DENIED)
+    assert (shown.modal, private_words(shown)) == (None, denied(scene))
     assert await again(scene, card, scene.alice) == ""
 
 
@@ -93,7 +96,7 @@ async def test_a_role_counts_also_when_it_is_not_in_discord_pys_cache(scene: Sce
     card = await result(scene)
     (role,) = scene.env.backend.get_guild(scene.guild.id).members[scene.moderator.id].role_ids
     set_permissions(scene, (ROLE, role, False))
-    assert await again(scene, card, scene.moderator) == DENIED
+    assert await again(scene, card, scene.moderator) == denied(scene)
     assert await again(scene, card) == ""
 
 
@@ -102,7 +105,7 @@ async def test_everybody_but_one_role_can_be_denied_the_whole_application(scene:
     (role,) = scene.env.backend.get_guild(scene.guild.id).members[scene.moderator.id].role_ids
     everybody: Entry = (ROLE, scene.guild.id, False)
     set_permissions(scene, everybody, (ROLE, role, True), target=scene.bot.application_id)
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     assert await again(scene, card, scene.moderator) == ""
 
 
@@ -115,8 +118,8 @@ async def test_a_denied_channel_counts_and_so_do_its_threads(scene: Scene) -> No
         await scene.step()
         await scene.env.advance_time(5)
     set_permissions(scene, (CHANNEL, scene.channel.id, False))
-    assert await again(scene, card) == DENIED
-    assert await again(scene, in_thread) == DENIED
+    assert await again(scene, card) == denied(scene)
+    assert await again(scene, in_thread) == denied(scene)
     await tell(scene)
     assert await again(scene, in_thread) == ""
 
@@ -127,7 +130,7 @@ async def test_administrators_are_never_refused(scene: Scene) -> None:
     admins = scene.guild.create_role("admins", permissions=discord.Permissions(administrator=True))
     admin = scene.guild.add_member(scene.env.create_user("carol"), roles=[admins])
     assert await again(scene, card, admin) == ""
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
 
 
 async def test_without_use_application_commands_in_the_channel_again_is_refused(scene: Scene) -> None:
@@ -135,7 +138,7 @@ async def test_without_use_application_commands_in_the_channel_again_is_refused(
     scene.completer.change = lambda payload: payload["member"].update(
         permissions=str(discord.Permissions(send_messages=True).value)
     )
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
 
 
 # -- forms ------------------------------------------------------------------------------------------------------------
@@ -147,7 +150,7 @@ async def test_a_form_that_was_opened_before_the_denial_is_refused_and_the_promp
     refusal, kept = await said(
         scene, await scene.bob.submit_modal(shown, {**unchanged(), "prompt": "typed for minutes"})
     )
-    assert refusal == DENIED.replace("button", "form")
+    assert refusal == denied(scene).replace("button", "form")
     assert "typed for minutes" in kept
     assert (await scene.balance(scene.bob)).held == 0
 
@@ -175,7 +178,7 @@ async def test_discord_is_asked_once_in_ten_minutes(scene: Scene) -> None:
     assert await again(scene, card) == ""
     assert asked(scene) == 1
     await scene.env.advance_time(61)
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     assert asked(scene) == 2
 
 
@@ -185,7 +188,7 @@ async def test_the_event_about_a_change_counts_at_once_and_without_a_call(scene:
     set_permissions(scene, (ROLE, scene.guild.id, True), target=scene.bot.application_id)
     assert await again(scene, card) == ""
     await tell(scene, (USER, scene.bob.id, False))
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     await tell(scene)
     assert await again(scene, card) == ""
     assert asked(scene) == 1
@@ -194,10 +197,10 @@ async def test_the_event_about_a_change_counts_at_once_and_without_a_call(scene:
 async def test_a_known_denial_stays_while_discord_is_down(scene: Scene) -> None:
     card = await result(scene)
     set_permissions(scene, (USER, scene.bob.id, False))
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     await scene.env.advance_time(FRESH_SECONDS + 1)
     scene.env.inject_error("GET", PATH, status=401, times=None)
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     assert await again(scene, card, scene.alice) == ""
 
 
@@ -207,14 +210,14 @@ async def test_a_known_denial_stays_also_while_discord_py_repeats_a_call_for_hal
 ) -> None:
     card = await result(scene)
     set_permissions(scene, (USER, scene.bob.id, False))
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     await scene.env.advance_time(FRESH_SECONDS + 1)
     scene.env.inject_error("GET", PATH, status=503, times=None)
     pressed = await scene.bob.click(card, label=label)
     await scene.env.advance_time(2)
     assert pressed.modal is None and (await scene.balance(scene.bob)).held == 0
     messages = [message for message in (pressed.response, *pressed.followups) if message is not None]
-    assert [words(message) for message in messages if message.ephemeral] == [DENIED]
+    assert [words(message) for message in messages if message.ephemeral] == [denied(scene)]
 
 
 async def test_where_nothing_is_known_a_discord_that_is_down_stops_nobody(scene: Scene) -> None:
@@ -225,14 +228,14 @@ async def test_where_nothing_is_known_a_discord_that_is_down_stops_nobody(scene:
     assert await again(scene, card) == ""
     assert asked(scene) == 1
     await scene.env.advance_time(RETRY_SECONDS + 1)
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
 
 
 async def test_a_denial_that_an_event_told_counts_though_discord_was_never_asked(scene: Scene) -> None:
     card = await result(scene)
     await tell(scene, (USER, scene.bob.id, False))
     scene.env.inject_error("GET", PATH, status=401, times=None)
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 10066), (403, 50001)])
@@ -251,10 +254,10 @@ async def test_where_discord_has_none_or_the_bot_is_not_there_nobody_is_refused(
 async def test_a_page_of_a_proxy_is_no_answer(scene: Scene) -> None:
     card = await result(scene)
     set_permissions(scene, (USER, scene.bob.id, False))
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
     await scene.env.advance_time(FRESH_SECONDS + 1)
     scene.env.inject_error("GET", PATH, status=404, code=0)
-    assert await again(scene, card) == DENIED
+    assert await again(scene, card) == denied(scene)
 
 
 async def test_in_direct_messages_nobody_is_refused_and_discord_not_asked(scene: Scene) -> None:
@@ -280,10 +283,10 @@ class SlowDiscord:
         self.calls: list[int] = []
         self.answers: list[asyncio.Future[Any]] = []
         self.clock = ManualClock()
-        self.permissions = CommandPermissions(self, self.clock, self._load, API_URL)  # type: ignore[arg-type]
+        self.permissions = CommandPermissions(self, self.clock, CommandIds(self, self._load, API_URL))  # type: ignore[arg-type]
 
-    async def _load(self, key: str) -> str:
-        return '{"1:imagine": "7"}'
+    async def _load(self, key: str) -> str | None:
+        return '{"1:imagine": "7"}' if key.startswith("command_ids:") else None
 
     def is_closed(self) -> bool:
         return False

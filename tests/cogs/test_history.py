@@ -71,7 +71,7 @@ def image_files(message: Any) -> list[str]:
 
 async def test_somebody_without_images_is_told_how_to_make_one(scene: Scene) -> None:
     result = await scene.alice.slash(scene.channel, "history")
-    assert private_words(result) == "No images yet. `/imagine` makes one."
+    assert private_words(result) == f"No images yet. {scene.mention('imagine')} makes one."
 
 
 async def test_an_image_is_listed_with_prompt_price_time_link_and_image(scene: Scene) -> None:
@@ -178,7 +178,7 @@ async def test_a_search_without_a_hit_escapes_its_words(scene: Scene) -> None:
 
 async def test_it_works_in_the_bots_dm_and_for_a_user_install(scene: Scene) -> None:
     carol = scene.env.create_user("carol")
-    assert private_or_dm(await carol.slash("history")) == "No images yet. `/imagine` makes one."
+    assert private_or_dm(await carol.slash("history")) == f"No images yet. {scene.mention('imagine')} makes one."
     scene.completer.user_install = True
     await make(scene)
     shown = (await history(scene)).response

@@ -187,6 +187,7 @@ async def test_a_block_without_end_and_one_until_a_day(scene: Scene, owner: Owne
 
 async def test_a_pause_holds_everybody_up_until_it_is_resumed(scene: Scene, owner: Owner) -> None:
     said = await owner("pause", reason="the image service moves")
+    assert f"{scene.mention('owner resume')} ends it." in said
     assert re.match(r"Nothing is taken on anywhere since <t:\d+:f>: the image service moves\. ", said)
     assert "paused by its owner: the image service moves" in private_words(await scene.imagine())
     assert await owner("pause", reason="the image service moves") == texts.pause_unchanged()
@@ -354,7 +355,8 @@ async def test_what_discord_should_have_refused_is_checked_again(
                 given["value"] = value
 
     scene.completer.change = change
-    assert await owner("grant", user=scene.alice, amount=5, reason="fine") == sentence
+    answer = await owner("grant", user=scene.alice, amount=5, reason="fine")
+    assert re.sub(r"<(/\w+):\d+>", r"`\1`", answer) == sentence
     assert await owner.changes() == []
 
 
@@ -395,6 +397,8 @@ async def test_the_servers_of_owner_guilds_have_the_command_and_direct_messages_
     assert listed["default_member_permissions"] == 0
     result = await olga.slash(scene.channel, "owner grant", user=scene.alice, amount=5, reason="x")
     assert "5 bonus credits" in private_words(result)
+    paused = private_words(await olga.slash(scene.channel, "owner pause", reason="x"))
+    assert f"</owner resume:{listed['id']}> ends it." in paused, "the id is that server's"
     assert not await scene.sync(), "nothing has changed, and a server without the bot is no fault"
     await scene.restart(owner_guilds=())
     assert await scene.sync()

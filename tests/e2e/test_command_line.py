@@ -140,6 +140,14 @@ async def test_a_worker_on_a_sqlite_file_is_refused_with_a_sentence_and_exit_cod
     assert (ended.code, ended.said) == (78, f"{SQLITE_IS_ALONE}\n")
 
 
+async def test_a_misspelt_name_is_said_below_the_faults_that_it_may_explain(tmp_path: Path) -> None:
+    ended = await run_bot(tmp_path, DISCORD_TOKEN="canary-token", QWEN_API_KEI="sk-canary", PORT="0")
+    missing, port, misspelt = ended.said.splitlines()
+    assert ended.code == 78 and "canary" not in ended.said
+    assert missing.startswith("QWEN_API_KEY is missing") and port.startswith("PORT")
+    assert misspelt == "QWEN_API_KEI is not a setting and is ignored; did you mean QWEN_API_KEY?"
+
+
 async def test_wrong_shard_settings_end_the_start_with_sentences_and_exit_code_78(tmp_path: Path) -> None:
     ended = await run_bot(tmp_path, **SECRETS, **NOWHERE, SHARD_IDS="4-6", SHARD_COUNT="6", SHARD_PROCESS="1")
     assert ended.code == 78

@@ -96,7 +96,7 @@ def picked(message: Json) -> dict[str, str]:
 async def test_help_is_one_screen_with_the_limits_of_this_bot(bot: RunningBot) -> None:
     for person, place in (("mira", "gallery"), ("mira", "dm"), ("jonas", "pier")):
         said = text(await ask(bot, person, place, "help"))
-        assert "Everybody has 100 credits a day" in said and "`/privacy delete`" in said
+        assert "Everybody has 100 credits a day" in said and "</privacy delete:" in said
 
 
 async def test_everything_works_as_a_user_install(bot: RunningBot, made: dict[str, int]) -> None:

@@ -44,6 +44,24 @@ async def test_hostile_text_has_no_effect(visit: Visit, bot: TinyBot) -> None:
     await expect(page.locator(".message.pinged")).to_have_count(0)
 
 
+async def test_a_mention_of_a_command_opens_its_form_and_one_of_another_command_says_so(
+    visit: Visit, bot: TinyBot, box: Sandbox
+) -> None:
+    listed = await bot.call("GET", f"/applications/{box.discord.application_id}/commands")
+    ids = {command["name"]: command["id"] for command in listed}
+    await bot.say("gallery", f"Type </imagine:{ids['imagine']}>, then </credits:{ids['credits']}> or </imagine:1>.")
+    page = await visit()
+    imagine, own_credits, other = [page.get_by_test_id("command-mention").nth(at) for at in range(3)]
+    await imagine.press("Enter")
+    await expect(page.get_by_test_id("command-form")).to_have_attribute("aria-label", "Command /imagine")
+    await expect(page.get_by_test_id("option-prompt")).to_be_focused()
+    await own_credits.click()
+    await expect(page.get_by_test_id("command-form")).to_have_attribute("aria-label", "Command /credits")
+    await other.click()
+    await expect(page.locator(".notice")).to_have_text("/imagine is not a command here.")
+    assert bot.interactions == []
+
+
 async def test_no_text_makes_the_markdown_parser_slow(visit: Visit) -> None:
     page = await visit()
     slowest = await page.evaluate(

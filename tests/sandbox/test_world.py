@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import random
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from sandbox.__main__ import opens_browser, parse_arguments
 from sandbox.clock import SandboxClock
 from sandbox.local_discord import LocalDiscord
 from sandbox.shards import SHARD_COUNT, ProcessShards
@@ -212,6 +214,66 @@ def test_the_program_prints_one_address_and_ends_with_0_on_ctrl_c_sigterm_and_th
         finally:
             running.kill()
     assert (running.returncode, rest, errors) == (0, "", "")
+
+
+DESKTOP = {"DISPLAY": ":0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "is_opened"),
+    [
+        (DESKTOP, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({**DESKTOP, "SSH_CONNECTION": "a"}, "linux", True),
+        ({"SSH_CONNECTION": "a"}, "linux", False),
+        ({}, "linux", False),
+        ({}, "darwin", True),
+        ({"SSH_CONNECTION": "a"}, "darwin", False),
+        ({"SSH_TTY": "a"}, "darwin", False),
+        ({**DESKTOP, "CI": "true"}, "linux", False),
+    ],
+)
+def test_a_browser_is_opened_on_a_desktop_alone(environment: dict[str, str], platform: str, is_opened: bool) -> None:
+    wanted, refused = parse_arguments([]), parse_arguments(["--no-browser"])
+    assert opens_browser(wanted, environment, platform=platform, is_terminal=True) is is_opened
+    assert not opens_browser(wanted, environment, platform=platform, is_terminal=False)
+    assert not opens_browser(refused, environment, platform=platform, is_terminal=True)
+
+
+def test_in_a_terminal_the_page_opens_by_itself_once_it_is_served(tmp_path: Path) -> None:
+    """The browser here asks for the page as a real one does, notes address and status, and presses Ctrl-C."""
+    noted, browser = tmp_path / "noted", tmp_path / "browser"
+    browser.write_text(
+        f"#!{sys.executable}\nimport os, sys, urllib.request\n"
+        "status = urllib.request.urlopen(sys.argv[1]).status\n"
+        f"open({str(noted)!r}, 'w').write(f'{{sys.argv[1]}} {{status}}')\n"
+        f"os.kill(os.getppid(), {signal.SIGINT:d})\n"
+    )
+    browser.chmod(0o755)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "sandbox", "--port", "0", "--no-bot"],
+        cwd=ROOT,
+        env={**os.environ, **DESKTOP, "CI": "", "BROWSER": f"{browser} %s"},
+        stdout=theirs,
+        start_new_session=True,
+    ) as running:
+        os.close(theirs)
+        try:
+            told = ""
+            while "Ctrl-C" not in told:
+                told += os.read(ours, 1000).decode()
+            assert running.wait(60) == 0
+        finally:
+            running.kill()
+            os.close(ours)
+    assert noted.read_text() == re.sub(r"Open (\S+)[\s\S]*", r"\1 200", told)
+
+
+def test_on_windows_it_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments([], "win32")
+    assert "use WSL, Linux or macOS" in capsys.readouterr().err
 
 
 def test_without_a_data_folder_the_temporary_folder_is_deleted(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from ui.views.cards import plain_text
 from ui.views.file_names import Reencoding, file_name, reencoding_in
 
 LINE = Progress(line=Line(3, 1, 3, 2, 40))
+SIGNS = "▰▱✓▸"  # beside words that say the same
+STEPS = Progress(estimate=Estimate(NOW_MS, None, None, None), shows_steps=True)
 HALF = Progress(estimate=Estimate(NOW_MS, 0.5, (12, 18), NOW_MS))
 
 
@@ -36,6 +38,9 @@ def every_state() -> dict[str, tuple[Generation, Progress, dict[int, str]]]:
         "waiting": (generation(image(State.REQUESTED)), LINE, {}),
         "being sent": (generation(image(State.SUBMITTING)), Progress(), {}),
         "being made": (generation(image(State.RUNNING)), HALF, {}),
+        "being sent, by steps": (generation(image(State.SUBMITTING)), STEPS, {}),
+        "being made, by steps": (generation(image(State.RUNNING)), STEPS, {}),
+        "being posted, by steps": (generation(image(State.SUCCEEDED, **READY)), STEPS, {}),
         "being posted": (generation(image(State.SUCCEEDED, **READY)), Progress(), {}),
         "ready": (generation(image(State.DELIVERED, **READY)), Progress(), {0: "attachment://a-42.png"}),
         "kept": (generation(image(State.UNDELIVERED, **READY)), Progress(), {}),
@@ -66,7 +71,7 @@ def test_no_card_needs_an_emoji(name: str) -> None:
     for part in parts(card(made, progress, attached=attached)):
         assert "emoji" not in part or part["emoji"] is None
         assert part["type"] != discord.ComponentType.button.value or re.search(r"\w", part["label"])
-    assert not [c for c in words(made, progress, attached) if unicodedata.category(c) == "So" and c not in "▰▱"]
+    assert not [c for c in words(made, progress, attached) if unicodedata.category(c) == "So" and c not in SIGNS]
 
 
 def test_the_words_beside_the_bar_hold_all_that_it_shows() -> None:
@@ -74,6 +79,14 @@ def test_the_words_beside_the_bar_hold_all_that_it_shows() -> None:
     (painting,) = [line for line in lines(card(*every_state()["being made"][:2])) if "Painting" in line]
     plain = painting.translate({ord("▰"): None, ord("▱"): None}).strip()
     assert re.fullmatch(r"Painting · usually 12–18 s · ready <t:\d+:R>", plain)
+
+
+def test_without_its_signs_a_card_with_steps_says_in_words_what_is_past_and_what_comes() -> None:
+    names = [f"being {name}, by steps" for name in ("sent", "made", "posted")]
+    said = [words(*every_state()[name]).translate({ord(sign): None for sign in SIGNS}) for name in names]
+    assert "Sending… · then painting" in said[0]
+    assert re.search(r"Taken +Painting · begun <t:\d+:R> · then fetching · then posting", said[1])
+    assert re.search(r"Taken +Painted +Fetched +Posting", said[2])
 
 
 def test_no_sentence_of_the_bot_holds_an_emoji_or_shouts() -> None:
@@ -90,7 +103,8 @@ def test_no_sentence_of_the_bot_holds_an_emoji_or_shouts() -> None:
     for module in everything:
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, str):
-                assert not [c for c in value if unicodedata.category(c) == "So"], (module.__name__, name)
+                signs = [c for c in value if unicodedata.category(c) == "So" and c not in SIGNS]
+                assert not signs, (module.__name__, name)
                 assert "!" not in value, (module.__name__, name)
                 assert not re.search(r"<a?:\w+:\d+>", value), (module.__name__, name)
 

@@ -144,7 +144,10 @@ def test_an_image_whose_turn_it_is_is_being_sent(state: State) -> None:
     ("painting", "sentence"),
     [
         (PAINTING, "▰▰▰▰▰▱▱▱▱▱  Painting · usually 12–18 s · ready <t:1800000000:R>"),
-        (Estimate(NOW_MS, None, None, None), "Painting · begun <t:1800000000:R>"),
+        (Estimate(NOW_MS, None, None, None),
+         "✓ Taken  ▸ Painting · begun <t:1800000000:R> · then fetching · then posting"),
+        (Estimate(NOW_MS, None, None, None, service_slow=True),
+         "✓ Taken  ▸ Painting · begun <t:1800000000:R> · then fetching · then posting · the image service is slow"),
         (Estimate(NOW_MS, 1.0, (14, 14), NOW_MS), "▰▰▰▰▰▰▰▰▰▱  Painting · usually 14 s · ready <t:1800000000:R>"),
         (Estimate(NOW_MS, 0.95, (12, 18), NOW_MS, overdue=True), "▰▰▰▰▰▰▰▰▰▱  Painting · taking longer than usual"),
         (Estimate(NOW_MS, 0.2, (80, 200), None, service_slow=True),
@@ -156,6 +159,20 @@ def test_a_card_in_progress_shows_only_what_is_known(painting: Estimate | None, 
     view = card(generation(image(State.RUNNING)), Progress(None, painting))
     assert lines(view)[1] == sentence
     assert buttons(view) == []
+
+
+def test_while_nothing_is_learned_each_step_is_named_and_checked_as_it_passes() -> None:
+    unlearned = Progress(estimate=Estimate(NOW_MS, None, None, None), shows_steps=True)
+    told = [
+        lines(card(generation(image(state, admitted_at_ms=NOW_MS)), unlearned))[1]
+        for state in (State.REQUESTED, State.SUBMITTING, State.RUNNING, State.SUCCEEDED)
+    ]
+    assert told == [
+        "▸ Sending… · then painting · then fetching · then posting",
+        "▸ Sending… · then painting · then fetching · then posting",
+        f"✓ Taken  ▸ Painting · begun <t:{NOW_MS // 1000}:R> · then fetching · then posting",
+        "✓ Taken  ✓ Painted  ✓ Fetched  ▸ Posting",
+    ]
 
 
 def test_a_ready_card_shows_the_image_with_the_prompt_as_its_description() -> None:

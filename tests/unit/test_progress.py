@@ -8,6 +8,8 @@ from generations.model import Estimate, Generation, Image, Line, Origin, Progres
 from generations.poll_schedule import PollSchedule
 from generations.worker.progress import SHARE_MAX, progress_of
 from qwen.models import Size
+from ui.interactions.buttons import card_buttons
+from ui.views.cards import build_card
 
 NOW_MS = 1_800_000_000_000
 ORIGIN = Origin(1, 2, 3, 4, 5, "token", 10_000_000)
@@ -39,6 +41,28 @@ def test_without_durations_there_is_no_estimate() -> None:
         None,
         None,
     )
+
+
+def test_a_card_says_steps_until_three_images_of_its_size_were_seen_and_then_a_bar() -> None:
+    running = generation(State.RUNNING, age_seconds=9)
+    schedule = schedule_of(15, images=2)
+    for _ in range(50):
+        schedule.observe_duration(Size.PORTRAIT, 60)  # another size, which must not count
+    told: list[tuple[bool, bool]] = []
+    for _ in range(2):
+        progress = progress_of(running, None, schedule, now_ms=NOW_MS, slots=5, in_flight=1)
+        assert progress.estimate is not None
+        told.append((progress.shows_steps, progress.estimate.share is None))
+        schedule.observe_duration(Size.SQUARE, 15)
+    assert told == [(True, True), (False, False)]
+
+
+def test_steps_do_not_change_as_time_passes_so_that_no_edit_is_due() -> None:
+    made, cards = generation(State.RUNNING), list[object]()
+    for now_ms in (NOW_MS, NOW_MS + 5_000, NOW_MS + 500_000):
+        progress = progress_of(made, None, PollSchedule(), now_ms=now_ms, slots=5, in_flight=1)
+        cards.append(build_card(made, progress, buttons=card_buttons, attached={}).to_components())
+    assert cards[0] == cards[1] == cards[2]
 
 
 def test_the_bar_follows_past_images_and_is_never_full() -> None:

@@ -225,6 +225,29 @@ async def test_a_cancelled_image_is_published_as_cancelled_and_never_submitted(h
     assert len(harness.service.posts) == 3
 
 
+async def test_a_card_that_is_edited_after_a_restart_still_says_steps_until_three_images_were_seen(
+    harness: WorkerHarness,
+) -> None:
+    harness.service.on_poll = [RUNNING_TASK] * 2
+    asked = await harness.accept()
+    await harness.generations.confirm_card(asked.generation.id, 777)
+    assert harness.worker.publisher.first_progress(asked).shows_steps
+    await harness.pass_time(7)
+    harness.restart()
+    await harness.pass_time(30)
+    told = [progress for _, progress in harness.delivery.progress]
+    assert len(told) >= 2 and all(progress.shows_steps for progress in told)
+    for _ in range(2):
+        await harness.imagine()
+        await harness.pass_time(8)
+    kept = StoredSchedule(harness.database, harness.context.schedule)
+    await kept.load()
+    await kept.save()
+    harness.restart()
+    await StoredSchedule(harness.database, harness.context.schedule).load()
+    assert not harness.worker.publisher.first_progress(await harness.accept()).shows_steps
+
+
 async def test_the_poll_schedule_is_loaded_after_a_restart(harness: WorkerHarness) -> None:
     for turn in range(6):
         await harness.imagine(user_id=700 + turn)

@@ -15,6 +15,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from charts.service import UsageCharts
+from discord_api.command_ids import CommandIds
 from discord_api.owners import BotOwners
 from generations.clock import Clock
 from generations.credit_changes import CreditChanges
@@ -66,6 +67,7 @@ class InteractionServices:
     status: StatusReader
     usage_charts: UsageCharts
     command_permissions: CommandPermissions
+    command_ids: CommandIds
 
 
 class ImagineClient(commands.AutoShardedBot):

@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import discord
 from discord.ext import commands
 
+from discord_api.command_ids import CommandIds
 from discord_api.command_permissions import (
     GuildPermissions,
     Overwrites,
@@ -26,7 +26,6 @@ from discord_api.command_permissions import (
     parse_guild_permissions,
     parse_overwrites,
 )
-from discord_api.command_sync import Load, load_command_ids, name_of
 from discord_api.errors import NO_ANSWER, asking, described, names_no_cause
 from generations.clock import Clock, done_within
 from ui.interactions.errors import CommandDenied
@@ -65,15 +64,13 @@ class _Guild:
 
 
 class CommandPermissions:
-    """One for a process. *load*: loads a value of the key-value store, where the ids of the commands are kept."""
+    """One for a process."""
 
-    def __init__(self, client: commands.AutoShardedBot, clock: Clock, load: Load, api_url: str) -> None:
+    def __init__(self, client: commands.AutoShardedBot, clock: Clock, command_ids: CommandIds) -> None:
         self._client = client
         self._clock = clock
-        self._load_value = load
-        self._api_url = api_url
+        self._command_ids = command_ids
         self._guilds: OrderedDict[int, _Guild] = OrderedDict()  # the one that was used last at the end
-        self._command_ids: Mapping[str, int] = {}
 
     async def check(self, interaction: discord.Interaction[Any], command: Command) -> None:
         """Return within ASK_SECONDS if the person may use *command* here, as in every direct message. Raises
@@ -88,7 +85,7 @@ class CommandPermissions:
             requester,
             interaction.permissions.value,
             permissions,
-            command_id=await self._find_command_id(command, application_id) if permissions else None,
+            command_id=await self._command_ids.find(command.type, command.name) if permissions else None,
             application_id=application_id,
             default_member_permissions=None if needed is None else needed.value,
         ):
@@ -145,10 +142,3 @@ class CommandPermissions:
             if names_no_cause(error):
                 raise
             return {}
-
-    async def _find_command_id(self, command: Command, application_id: int) -> int | None:
-        """Return None while no process has sent the command list. Raises DatabaseLost."""
-        name = name_of(command.type, command.name)
-        if name not in self._command_ids:
-            self._command_ids = await load_command_ids(application_id, load=self._load_value, api_url=self._api_url)
-        return self._command_ids.get(name)

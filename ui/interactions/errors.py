@@ -49,6 +49,7 @@ from ui.texts import limits as texts_limits
 from ui.texts import owner as texts_owner
 from ui.texts import privacy as texts_privacy
 from ui.texts import reports as texts_reports
+from ui.texts.command_mentions import mention_commands
 from ui.texts.escaping import escape
 from ui.texts.help import support_hint
 
@@ -200,7 +201,13 @@ async def respond_to_error(interaction: discord.Interaction, error: BaseExceptio
     sentence = sentence_for(cause, interaction.id)
     if sentence is None or isinstance(cause, RequestFailed):
         log.error("interaction %s of user %s failed: %s", interaction.id, interaction.user.id, described(cause))
-    await respond_privately(interaction, (sentence or texts.failed(interaction.id)) + _hint(interaction, cause))
+    said = (sentence or texts.failed(interaction.id)) + _hint(interaction, cause)
+    await respond_privately(interaction, with_mentions(interaction, said))
+
+
+def with_mentions(interaction: discord.Interaction[Any], text: str) -> str:
+    """Make the commands that a *text* of the bot's own names clickable, as far as their ids here are known."""
+    return mention_commands(text, interaction.client.services.command_ids.slash_commands(interaction.guild_id))
 
 
 def _hint(interaction: discord.Interaction[Any], error: BaseException) -> str:

@@ -24,7 +24,7 @@ from generations.credit_changes import CreditChange, LedgerPage
 from limits.model import Tier
 from limits.service import Changed
 from ui.interactions.client import ImagineClient, InteractionServices
-from ui.interactions.errors import NOBODY, Refusal
+from ui.interactions.errors import NOBODY, Refusal, with_mentions
 from ui.interactions.items import InteractionItem
 from ui.interactions.origin import actor_of
 from ui.interactions.owner_inputs import (
@@ -74,6 +74,7 @@ async def respond(
         await send_view(interaction, answer)
         return
     text, files = (answer.text, [answer.file()]) if isinstance(answer, Chart) else (answer, [])
+    text = with_mentions(interaction, text)
     if interaction.response.is_done():
         await interaction.edit_original_response(content=text, attachments=files, allowed_mentions=NOBODY)
     else:

@@ -9,7 +9,7 @@ import discord
 from discord import ui
 
 from generations.clock import Clock, done_within
-from ui.interactions.errors import NOBODY, Refusal, defer
+from ui.interactions.errors import NOBODY, Refusal, defer, with_mentions
 from ui.texts import history as texts_history
 
 T = TypeVar("T")
@@ -36,7 +36,13 @@ async def in_time(loading: asyncio.Future[T], clock: Clock, seconds: float = NO_
 
 
 async def send_view(interaction: discord.Interaction, view: ui.LayoutView) -> None:
-    """Send *view* privately as the response to a command, or put it in place of the page whose button was pressed."""
+    """Send *view* privately as the response to a command, or put it in place of the page whose button was pressed.
+
+    The commands that its texts name become mentions.
+    """
+    for item in view.walk_children():
+        if isinstance(item, ui.TextDisplay):
+            item.content = with_mentions(interaction, item.content)
     response = interaction.response
     if not response.is_done():
         if interaction.type is discord.InteractionType.application_command:

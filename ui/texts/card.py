@@ -28,6 +28,9 @@ from ui.texts.formatting import (
 AI_GENERATED = "AI-generated image"
 SENDING = "Sending…"
 POSTING = "Ready, being posted"
+# The same while nothing is learned of how long images take. The words say what the signs say, for screen readers.
+SENDING_STEP = f"▸ {SENDING} · then painting · then fetching · then posting"
+POSTING_STEP = "✓ Taken  ✓ Painted  ✓ Fetched  ▸ Posting"
 KEPT = "The image is ready and paid for, but there is no place left to post it. It is kept."
 ARRIVED_LATE = "It arrived after its credits had been returned, so it is free."
 
@@ -117,12 +120,13 @@ def stopped_text(reason: StopReason) -> str:
 def painting_text(painting: Estimate | None) -> str:
     """▰▰▰▰▰▱▱▱▱▱ Painting · usually 12–18 s · ready in 9 seconds. The bar is an estimate and is never full.
 
-    Without an estimate there is no bar, only the time since it began.
+    Without an estimate: ✓ Taken  ▸ Painting · begun 9 seconds ago · then fetching · then posting.
     """
     if painting is None:
         return "Painting"
     if painting.share is None:
-        parts = ["Painting", f"begun {relative_time(painting.begun_at_ms)}"]
+        begun = f"begun {relative_time(painting.begun_at_ms)}"
+        parts = ["✓ Taken  ▸ Painting", begun, "then fetching", "then posting"]
     else:
         parts = [f"{bar(painting.share, full=False)}  Painting"]
     if painting.overdue:

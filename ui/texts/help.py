@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from credits.allowance import CreditPeriod
+from ui.texts import buttons as texts_buttons
+from ui.texts import reports as texts_reports
 from ui.texts.formatting import credits_text, duration, images_text
 
 TITLE = "**Images from words, made by [Qwen-Image-2512](<https://qwen-image-2512.org>)**"
@@ -21,6 +23,10 @@ PRIVATE_HINT = (
 
 SUPPORT, PRIVACY_POLICY, TERMS = "Support", "Privacy policy", "Terms"
 
+_MENUS = {
+    texts_buttons.MENU_NAME: "its text becomes the prompt",
+    texts_reports.MENU_NAME: "the bot's owner and this server's admins are told",
+}
 _PERIODS = {
     CreditPeriod.HOUR: "an hour, given anew at each full hour",
     CreditPeriod.DAY: "a day, given anew at midnight",
@@ -59,7 +65,8 @@ def slash_command(name: str, description: str) -> str:
 
 
 def message_menu(name: str) -> str:
-    return f"*{name}*, in a message's menu under Apps: its text becomes the prompt"
+    meaning = f": {_MENUS[name]}" if name in _MENUS else ""
+    return f"*{name}*, in a message's menu under Apps{meaning}"
 
 
 def links(named: Mapping[str, str]) -> str:

@@ -70,7 +70,7 @@ def build_card(
     container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_accent(generation))
     lines = [
         f"**{escape(generation.request.prompt, PROMPT_BRIEF if brief else PROMPT_EXCERPT)}**",
-        *_ready_lines(generation, attached, linked, elsewhere),
+        *_ready_lines(generation, progress, attached, linked, elsewhere),
         *_live_lines(generation.images, progress),
         *_ending_lines(generation),
         *([texts_places.LEAVING] if last_word else []),
@@ -112,7 +112,11 @@ def _gallery(generation: Generation, attached: Mapping[int, str], room: int) -> 
 
 
 def _ready_lines(
-    generation: Generation, attached: Mapping[int, str], linked: Mapping[int, str], elsewhere: Sequence[str]
+    generation: Generation,
+    progress: Progress,
+    attached: Mapping[int, str],
+    linked: Mapping[int, str],
+    elsewhere: Sequence[str],
 ) -> list[str]:
     images = generation.images
     made = [image for image in images if image.state in MADE]
@@ -125,10 +129,11 @@ def _ready_lines(
     if elsewhere:
         lines.append(texts.posted_separately(elsewhere))
     else:
+        posting = texts.POSTING_STEP if progress.shows_steps else texts.POSTING
         separate = [image for image in made if image.position not in attached and image.position not in linked]
         lines.extend(
             _labelled(images, [image for image in separate if image.state is state], sentence)
-            for state, sentence in ((State.SUCCEEDED, texts.POSTING), (State.UNDELIVERED, texts.KEPT))
+            for state, sentence in ((State.SUCCEEDED, posting), (State.UNDELIVERED, texts.KEPT))
             if any(image.state is state for image in separate)
         )
     if any(image.ending is not None for image in made):
@@ -155,7 +160,7 @@ def _progress_text(image: Image, progress: Progress) -> str:
     waits = image.admitted_at_ms is None or progress.is_held_up
     if image.state is State.REQUESTED and waits and progress.line is not None:
         return texts.waiting_text(progress.line)
-    return texts.SENDING
+    return texts.SENDING_STEP if progress.shows_steps else texts.SENDING
 
 
 def _ending_lines(generation: Generation) -> list[str]:

@@ -12,8 +12,9 @@ from generations.model import MAX_COUNT
 from generations.prices import price_of
 from qwen.models import PROMPT_MAX, OutputFormat, Size
 from ui.texts import help as texts
+from ui.texts.command_mentions import MENTION_UNITS
 
-COMMANDS_MAX = 2400  # characters; Discord takes 4000 in all
+COMMANDS_MAX = 1900  # characters, with mentions; Discord takes 4000 in all
 _COLOUR = 0x5865F2
 
 
@@ -73,6 +74,6 @@ def _command_lines(listed: CommandList) -> list[str]:
     """Return a line for each command; if that is too long, their names alone."""
     menus = [texts.message_menu(name) for name in listed.menus]
     lines = [texts.slash_command(name, description) for name, description in listed.commands]
-    if sum(map(len, [*lines, *menus])) <= COMMANDS_MAX:
+    if sum(map(len, [*lines, *menus])) + MENTION_UNITS * len(lines) <= COMMANDS_MAX:
         return [*lines, *menus]
     return [" · ".join(texts.slash_command(name, "").strip() for name, _ in listed.commands), *menus]
