@@ -37,7 +37,7 @@ async def test_an_image_that_is_being_made_while_the_bot_is_moved_comes_on_its_c
         settings = box.bot_environment()
         moved = await run_bot(tmp_path, "move", **settings, MOVE_TO_DATABASE_URL=address)
         assert moved.code == 0, moved.said
-        ended = await run_bot(tmp_path, until="published at card", **{**settings, "DATABASE_URL": address})
+        ended = await run_bot(tmp_path, until="succeeded -> delivered", **{**settings, "DATABASE_URL": address})
         assert ended.code == 0, ended.said
         await bot.card("mira", asked)
         bot.assert_rules_kept(posts=1)
