@@ -369,7 +369,9 @@ QUESTIONS = (
         "flight3",
         f"{ROWS[-1]:,} images in flight over three processes",
         "Three processes on PostgreSQL start with so many images, and nothing else happens: all wait in line behind "
-        "20 that run, or all run. What they ask for in a second, by PostgreSQL's own counters. *Scans*: of a table or "
+        "20 that run, or all run. Waiting cards are edited to their places, each edit with a question to the rows "
+        "before and after it; where no card can be edited (private, with tokens that ran out), what is left is what "
+        "waiting itself costs. What they ask for in a second, by PostgreSQL's own counters. *Scans*: of a table or "
         "an index, at least one for each statement that reads a table. *Polls* are of the image API, and each is a few "
         "statements: they grow with the images that run, until the poll budget is used up that all processes share.",
         (
