@@ -333,9 +333,9 @@ def build_gallery_view(references: Sequence[str], description: str | None) -> ui
     return ui.LayoutView(timeout=None).add_item(ui.MediaGallery(*items))
 
 
-def build_files(pictures: Sequence[tuple[str, bytes]], description: str | None) -> list[discord.File]:
+def build_files(images: Sequence[tuple[str, bytes]], description: str | None) -> list[discord.File]:
     """Build files of (name, bytes), all with one *description*, new each time: a file can be sent once only."""
-    return [discord.File(io.BytesIO(data), name, description=description) for name, data in pictures]
+    return [discord.File(io.BytesIO(data), name, description=description) for name, data in images]
 
 
 def _unanswered(error: BaseException, last: Answer | None) -> Answer:

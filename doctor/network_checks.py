@@ -86,7 +86,7 @@ class PublicAnswer:
 def judge_listener(callback: HttpAnswer | Unreached, health: HttpAnswer | Unreached | None) -> Listener:
     """Tell who has taken the port by its answers to a *callback* that nobody expects and, where PORT is set, to GET
     /healthz."""
-    if isinstance(callback, Unreached) or not looks_like_a_bot(callback):
+    if isinstance(callback, Unreached) or not is_answer_of_a_bot(callback):
         return Listener.OTHER
     return Listener.STUCK if isinstance(health, HttpAnswer) and health.status == 503 else Listener.BOT
 
@@ -111,7 +111,7 @@ def _judge_answer(found: PublicAnswer, *, others_may_answer: bool) -> Finding:
         return Finding(PUBLIC, Level.FAIL, f"PUBLIC_URL can't be reached: {reason}.", CHECK_ROUTE)
     if found.listener is Listener.DOCTOR and answer.body == found.proof:
         return Finding(PUBLIC, Level.OK, "It leads to PORT of this machine, where the bot will listen.")
-    if looks_like_a_bot(answer):
+    if is_answer_of_a_bot(answer):
         if found.listener is not Listener.DOCTOR:
             return Finding(PUBLIC, Level.OK, "It answers as the bot does, which runs here.")
         if others_may_answer:
@@ -119,7 +119,7 @@ def _judge_answer(found: PublicAnswer, *, others_may_answer: bool) -> Finding:
     return Finding(PUBLIC, Level.FAIL, f"PUBLIC_URL reaches something else (HTTP {answer.status}).", CHECK_ROUTE)
 
 
-def looks_like_a_bot(answer: HttpAnswer) -> bool:
+def is_answer_of_a_bot(answer: HttpAnswer) -> bool:
     """Whether *answer* is what a bot gives for a callback that nobody expects: an empty 404."""
     return (answer.status, answer.body, find_header(answer.headers, "cache-control")) == (404, b"", "no-store")
 

@@ -169,7 +169,7 @@ def load_guild_images(tx: Transaction, guild_id: int, from_ms: int) -> list[tupl
     return [(row.day_ms, row.images) for row in tx.execute(select(usage.c.day_ms, usage.c.images).where(*own))]
 
 
-def load_spent_apart(tx: Transaction, calendar: Calendar, now_ms: int) -> tuple[Spent, Spent]:
+def load_spent_by_outcome(tx: Transaction, calendar: Calendar, now_ms: int) -> tuple[Spent, Spent]:
     """Return what everybody together spent today and this month, by one statement."""
     day, month = (calendar.window(period, now_ms).starts_at_ms for period in (CreditPeriod.DAY, CreditPeriod.MONTH))
     everybody = (usage.c.guild_id == 0, usage.c.user_id == 0, usage.c.day_ms >= min(day, month))

@@ -77,17 +77,17 @@ class GaugeReader:
         work, due_ms, check = records.load_due_work(tx, now_ms), records.oldest_due_ms(tx), load_check(tx)
         periods = zip(
             (CreditPeriod.DAY, CreditPeriod.MONTH),
-            usage.load_spent_apart(tx, self._limits.calendar, now_ms),
+            usage.load_spent_by_outcome(tx, self._limits.calendar, now_ms),
             (self._limits.spend.day, self._limits.spend.month),
             strict=True,
         )
         spent = [
             reading
-            for period, apart, most in periods
+            for period, by_outcome, most in periods
             for reading in (
-                Reading("api_credits_spent", apart.held, (period, "held")),
-                Reading("api_credits_spent", apart.charged, (period, "charged")),
-                Reading("api_credits_spent", apart.unknown, (period, "unknown")),
+                Reading("api_credits_spent", by_outcome.held, (period, "held")),
+                Reading("api_credits_spent", by_outcome.charged, (period, "charged")),
+                Reading("api_credits_spent", by_outcome.unknown, (period, "unknown")),
                 *([Reading("api_credits_limit", most, (period,))] if most else []),
             )
         ]

@@ -98,7 +98,7 @@ class StatusReader:
         return await self._database.read(self._read, self._clock.now_ms())
 
     def _read(self, tx: Transaction, now_ms: int) -> BotStatus:
-        today, month = usage.load_spent_apart(tx, self._limits.calendar, now_ms)
+        today, month = usage.load_spent_by_outcome(tx, self._limits.calendar, now_ms)
         alive = load_alive(tx, now_ms) if self._this.is_shared else (self._own_row(now_ms),)
         return BotStatus(
             now_ms=now_ms,

@@ -63,7 +63,7 @@ async def open_web(routes: Routes, *, host: str, port: int) -> AsyncGenerator[in
         ]
         splitter = _Splitter(callbacks, health, routes.limits)
         try:
-            listening = await asyncio.get_running_loop().create_server(lambda: _Opening(splitter), host, port)
+            listening = await asyncio.get_running_loop().create_server(lambda: _NewConnection(splitter), host, port)
         except OSError as error:
             raise PortUnavailable(_sentence(error, port)) from None
         stack.callback(splitter.close)
@@ -157,7 +157,7 @@ def _cut_oldest(transports: dict[asyncio.Transport, None], most: int) -> None:
         oldest.abort()
 
 
-class _Opening(asyncio.Protocol):
+class _NewConnection(asyncio.Protocol):
     """A connection until its path is known."""
 
     def __init__(self, splitter: _Splitter) -> None:

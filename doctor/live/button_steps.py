@@ -9,7 +9,7 @@ from discord_api.live_calls import PRESS_PREFIX, ChannelFacts, Press, SentMessag
 from discord_api.shards import Shards
 from doctor.live.card_steps import LiveCard, build_payload, made_of, post
 from doctor.live.expectations import Expected
-from doctor.live.pictures import small_picture
+from doctor.live.image_files import small_image
 from doctor.live.run_state import Made, Run
 from doctor.model import Finding, Level
 from generations.model import Origin
@@ -82,7 +82,7 @@ async def _try_token(run: Run, channel: ChannelFacts, press: Press) -> None:
         _, tried = await card.edit()
         run.judge(Expected.BOT_EDIT, tried.answer)
     follow_up = made_of(run.generation(origin, channel.id, channel.guild_id))
-    payload = build_payload(follow_up, {0: small_picture(2)})
+    payload = build_payload(follow_up, {0: small_image(2)})
     await run.make(lambda: run.places.follow_up(payload, plain=False), Expected.FOLLOW_UP, press.token)
     await run.make(lambda: run.client.whisper(press, "doctor --live"), Expected.WHISPER, press.token)
 
@@ -91,7 +91,7 @@ async def _fill_response(run: Run, card: LiveCard, press: Press) -> SentMessage 
     """Edit the deferred response into a card with one picture; without it where that is refused."""
     done = made_of(card.generation).images[0]
     card.generation = replace(card.generation, images=(done, *card.generation.images[1:]))
-    for uploads in ({0: small_picture(0)}, {}):
+    for uploads in ({0: small_image(0)}, {}):
         payload = build_payload(card.generation, uploads)
         files = payload.files()
         tried = await run.client.edit_response(press, payload.view(), files)

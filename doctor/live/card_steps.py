@@ -18,7 +18,7 @@ from discord_api.live_calls import (
     build_text_view,
 )
 from doctor.live.expectations import Expected, judge_ids
-from doctor.live.pictures import large_picture, small_picture
+from doctor.live.image_files import large_image, small_image
 from doctor.live.run_state import Run
 from doctor.model import Finding, Level
 from generations.delivery_result import Place
@@ -65,7 +65,7 @@ class LiveCard:
         images = (replace(each, state=done.get(each.position, each.state)) for each in self.generation.images)
         self.generation = replace(self.generation, images=tuple(images))
         kept = self.state.kept(self.generation)
-        payload = build_payload(self.generation, {at: small_picture(at) for at in uploads}, kept)
+        payload = build_payload(self.generation, {at: small_image(at) for at in uploads}, kept)
         way = next(way for way in self.run.places.ways(self.state, self.generation) if way.by_token is by_token)
         payload = await self.run.calls.with_ids(self.state, payload, way)
         tried = await self.run.client.attempt(way.send(payload))
@@ -140,12 +140,12 @@ async def _try_texts(run: Run, posted: SentMessage) -> None:
     """Edit the message to more text than Discord is known to take, in each of the three kinds of text."""
     plain = await run.client.edit(posted, build_text_view(LONG_TEXT), [])
     run.judge(Expected.TEXT, plain.answer)
-    pictures = [(f"{at}.png", small_picture(at).data) for at in range(4)]
-    references = [f"attachment://{name}" for name, _ in pictures]
-    files = build_files(pictures, None)
+    images = [(f"{at}.png", small_image(at).data) for at in range(4)]
+    references = [f"attachment://{name}" for name, _ in images]
+    files = build_files(images, None)
     gallery = await run.client.edit(posted, build_gallery_view(references, LONG_DESCRIPTION), files)
     run.judge(Expected.GALLERY_TEXT, gallery.answer)
-    files = build_files(pictures, LONG_DESCRIPTION)
+    files = build_files(images, LONG_DESCRIPTION)
     described = await run.client.edit(posted, build_gallery_view(references, None), files)
     run.judge(Expected.FILE_TEXT, described.answer)
 
@@ -154,10 +154,10 @@ async def try_posts(run: Run, channel: ChannelFacts) -> None:
     """Post what the bot would post in new messages: much Japanese text, and a large picture."""
     prompt = (JAPANESE * PROMPT_MAX)[:PROMPT_MAX]
     generation = made_of(run.generation(None, channel.id, channel.guild_id, prompt=prompt, count=4))
-    payload = build_payload(generation, {at: small_picture(at) for at in range(4)})
+    payload = build_payload(generation, {at: small_image(at) for at in range(4)})
     await post(run, channel, payload, Expected.JAPANESE)
     generation = made_of(run.generation(None, channel.id, channel.guild_id))
-    await post(run, channel, build_payload(generation, {0: large_picture(run.rng)}), Expected.NINE_MIB)
+    await post(run, channel, build_payload(generation, {0: large_image(run.rng)}), Expected.NINE_MIB)
 
 
 async def try_private_thread(run: Run, thread_id: int, guild_id: int | None) -> None:
@@ -172,7 +172,7 @@ async def try_direct_message(run: Run) -> None:
     generation = made_of(run.generation(None, 0, None))
     destinations = run.places.destinations(CardState(), generation)
     open_channel = next(opened for place, opened in destinations if place is Place.DIRECT_MESSAGE and opened)
-    payload = build_payload(generation, {0: small_picture(0)})
+    payload = build_payload(generation, {0: small_image(0)})
 
     async def send() -> SentMessage:
         return await run.places.send(await open_channel(), payload, plain=False)

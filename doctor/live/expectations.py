@@ -11,7 +11,7 @@ from doctor.model import Finding, Level
 
 INVALID_FORM_BODY = 50035  # Discord docs: Opcodes and Status Codes, "JSON"
 
-_APART = "ui/delivery/fallback posts the image in a message of its own, and the card says where"
+_SEPARATELY = "ui/delivery/fallback posts the image in a message of its own, and the card says where"
 _BUDGET = "harmless: ui/texts/text_budget keeps each message at TEXT_BYTES_MAX, which could be larger"
 
 
@@ -40,10 +40,10 @@ class Expected(Enum):
         "ui/delivery/fallback goes on to a follow-up by the interaction's token and to a direct message",
         level=Level.FAIL,
     )
-    ONE = Expectation("edit: the first picture", _APART)
-    TWO = Expectation("edit: a second picture, one kept", _APART)
-    THREE = Expectation("edit: a third picture, two kept", _APART)
-    FOUR = Expectation("edit: a fourth picture, three kept", _APART)
+    ONE = Expectation("edit: the first picture", _SEPARATELY)
+    TWO = Expectation("edit: a second picture, one kept", _SEPARATELY)
+    THREE = Expectation("edit: a third picture, two kept", _SEPARATELY)
+    FOUR = Expectation("edit: a fourth picture, three kept", _SEPARATELY)
     KEPT = Expectation("edit: no file, four pictures kept", "ui/delivery/calls has lost images posted again")
     ID_ALONE = Expectation(
         "edit: pictures kept by id without file name",
@@ -83,8 +83,8 @@ class Expected(Enum):
         "only the log has alerts then: OWNER_IDS names who gets them, and they must allow direct messages",
     )
     DEFERRED = Expectation("button: thinking…", "ui/interactions/first_response undoes the request", level=Level.FAIL)
-    DEFERRED_UPLOAD = Expectation("button: upload into the deferred response", _APART)
-    TOKEN_EDIT = Expectation("button: edit by the token, one picture kept, one new", _APART)
+    DEFERRED_UPLOAD = Expectation("button: upload into the deferred response", _SEPARATELY)
+    TOKEN_EDIT = Expectation("button: edit by the token, one picture kept, one new", _SEPARATELY)
     BOT_EDIT = Expectation(
         "button: edit of the public response with the bot's own token",
         "ui/delivery/channels uses the interaction's token for 15 minutes, then ui/delivery/fallback a new message",

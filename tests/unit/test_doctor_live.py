@@ -18,7 +18,7 @@ from doctor.live.arguments import BadArguments, LiveOptions, parse_arguments
 from doctor.live.card_steps import LONG_DESCRIPTION, LONG_TEXT
 from doctor.live.expectations import Expected, judge, judge_ids
 from doctor.live.image_expectations import Course, cost_of, judge_course
-from doctor.live.pictures import NINE_MIB, large_picture, small_picture
+from doctor.live.image_files import NINE_MIB, large_image, small_image
 from doctor.live.report import Report
 from doctor.model import Finding, Level
 from qwen.image_header import read_image_header
@@ -78,12 +78,12 @@ def test_the_long_texts_have_the_bytes_that_their_steps_name_and_the_bot_sends_l
 
 
 def test_the_pictures_are_whole_images_and_the_large_one_fits_below_discords_limit() -> None:
-    large = large_picture(random.Random(1))
+    large = large_image(random.Random(1))
     assert NINE_MIB <= len(large.data) < DEFAULT_LIMIT
-    for picture in (large, *(small_picture(number) for number in range(4))):
+    for picture in (large, *(small_image(number) for number in range(4))):
         header = read_image_header(picture.data)
         assert (header.format, header.width, header.height) == (picture.format, picture.width, picture.height)
-    assert len({small_picture(number).data for number in range(4)}) == 4
+    assert len({small_image(number).data for number in range(4)}) == 4
 
 
 def dynamic_items(kind: type[Any] = ui.DynamicItem) -> Iterator[type[Any]]:
