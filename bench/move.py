@@ -24,22 +24,29 @@ from store.database import open_database
 BOT = Path(__file__).resolve().parents[1] / "bot.py"
 PEOPLE = 1000
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})"
+ENTRY = "number, id, user_id, kind, available_delta, held_delta, image_id, reason, refilled_from_ms, created_at_ms"
+GENERATION = """
+    id, prompt, size, seed, format, count, private, spoiler, application_id, user_id, channel_id, guild_id, token,
+    attachment_size_limit, locale, bot_in_channel, created_at_ms, fence, lease_holder, lease_until_ms, due_at_ms,
+    message_id, card_channel_id, revision, published_revision, follow_up_begun_at_ms
+"""
 ROWS = f"""
-    {NUMBERS.format(PEOPLE)} INSERT INTO accounts SELECT i, 1000000000, 0, 0, 0 FROM n;
-    INSERT INTO entries
+    {NUMBERS.format(PEOPLE)} INSERT INTO accounts (user_id, available, held, refilled_from_ms, created_at_ms)
+        SELECT i, 1000000000, 0, 0, 0 FROM n;
+    INSERT INTO entries ({ENTRY})
         SELECT user_id, 'grant:' || user_id, user_id, 'grant', available, 0, NULL, 'start', 0, 0 FROM accounts;
-    {NUMBERS} INSERT INTO generations
+    {NUMBERS} INSERT INTO generations ({GENERATION})
         SELECT i, 'a lighthouse in a storm, number ' || i || ', oil on canvas, in the evening, with gulls',
-            '1:1', i, 'png', 1, 0, 0, 1, i % {PEOPLE} + 1, 1, 1, '', 10485760, 'en-US', 1, i, 1, NULL, NULL, NULL,
+            '1024*1024', i, 'png', 1, 0, 0, 1, i % {PEOPLE} + 1, 1, 1, '', 10485760, 'en-US', 1, i, 1, NULL, NULL, NULL,
             i, NULL, 3, 3, NULL
         FROM n;
     INSERT INTO images
         SELECT id, 0, user_id, seed, 'delivered', NULL, id, id, 'n00' || id || 'qwenimg', 3, id, 0, id, 5,
             'https://cdn.example/' || id || '.png', NULL, NULL, id, NULL, NULL, id || '.png'
         FROM generations;
-    INSERT INTO entries
+    INSERT INTO entries ({ENTRY})
         SELECT NULL, id || '-0:hold', user_id, 'hold', -5, 5, id || '-0', 'image', 0, id FROM generations;
-    INSERT INTO entries
+    INSERT INTO entries ({ENTRY})
         SELECT NULL, id || '-0:settle', user_id, 'settle', 0, -5, id || '-0', 'image', 0, id FROM generations;
     UPDATE accounts
         SET available = available - 5 * (SELECT count(*) FROM images WHERE images.user_id = accounts.user_id);
