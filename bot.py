@@ -44,7 +44,8 @@ from command_line import (
     try_live,
 )
 from core import Resources, measured
-from discord_api.command_sync import fingerprint_of, keep_commands_current, mark_commands, payloads_of
+from discord_api.command_lists import CommandLists
+from discord_api.command_sync import keep_commands_current, mark_commands, payloads_of
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently, send_version
 from discord_api.errors import described
 from discord_api.gateway import GatewayConnection, GatewayRefused
@@ -53,7 +54,6 @@ from discord_api.handlers import finish_handlers
 from discord_api.login import log_in
 from discord_api.shards import Shards
 from discord_api.stored_commands import sync_stored_commands
-from doctor.command_lists import CommandLists
 from generations.clock import Deadline, SystemClock
 from images.image_memory import IMAGE_BYTES_MAX
 from images.provenance import mark_as_ai
@@ -260,7 +260,7 @@ async def _only_work(bot: ImagineBot) -> None:
 
 
 async def _listen(bot: ImagineBot, services: Services, owner: str) -> None:
-    """Send the command list, then stay connected. A list that Discord does not take soon is sent meanwhile."""
+    """Bring Discord's command list up to date, then stay connected. Where that takes long it goes on meanwhile."""
     tried = asyncio.Event()
     clock, database, settings = services.clock, services.database.in_background(), services.settings
 
@@ -295,7 +295,7 @@ async def list_commands(settings: Settings) -> CommandLists:
         build_services(settings, await _open_network(settings, Database(NoTransactions()), stack), bot)
         await bot.setup_hook()
     by_guild = {guild_id: payloads_of(bot.tree, discord.Object(guild_id)) for guild_id in settings.owner_guilds}
-    return CommandLists(payloads_of(bot.tree), by_guild, fingerprint_of(bot.tree))
+    return CommandLists(payloads_of(bot.tree), by_guild)
 
 
 def end_by_force(seconds: float, code: int) -> None:

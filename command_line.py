@@ -17,7 +17,7 @@ from typing import Any
 import policies
 from credits.check import find_faults, write_csv
 from credits.records import account_sums
-from doctor.command_lists import CommandLists
+from discord_api.command_lists import CommandLists
 from doctor.machine_checks import judge_settings
 from doctor.model import Level, worst_level
 from doctor.service import Doctor, Machine

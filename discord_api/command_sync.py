@@ -1,23 +1,23 @@
-"""Send the command list to Discord when it has changed, again and again until it is taken. Discord allows 200 new
-commands a day. Keep the ids that Discord gave the commands.
+"""Send the command list to Discord where Discord's is another one, again and again until it is taken. Discord allows
+200 new commands a day. Keep the ids that Discord gave the commands.
 
-Where both are stored is the caller's: load and save are parameters.
+Where they are stored is the caller's: load and save are parameters.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 import discord
 from discord import app_commands
 
 from backoff import doubled_seconds
+from discord_api.command_lists import CHAT_INPUT, compare_commands
 from discord_api.errors import asking, described
 from generations.clock import Clock
 
@@ -48,7 +48,7 @@ async def keep_commands_current(
                 log.info("the command list was sent to Discord")
             return
         wait = doubled_seconds(tries, first=RETRY_SECONDS, most=RETRY_SECONDS_MAX)
-        log.error("the command list could not be sent to Discord, again in %.0f s: %s", wait, _reason(sent))
+        log.error("Discord's command list could not be brought up to date, again in %.0f s: %s", wait, _reason(sent))
         await clock.sleep(wait)
 
 
@@ -71,23 +71,39 @@ def mark_commands(
             command.nsfw = age_restricted
 
 
-async def sync_commands(tree: app_commands.CommandTree[Any], *, load: Load, save: Save, api_url: str) -> bool:
-    """Send the commands in one request if they are not those that were sent last. Return whether they were sent.
+async def sync_commands(tree: app_commands.CommandTree[Any], *, save: Save, api_url: str) -> bool:
+    """Send the commands in one request unless Discord has them as they are. Return whether they were sent.
 
-    What was sent, and the ids in the answer, are saved for each application at each *api_url*: another bot token, a
-    proxy or the sandbox starts from nothing. Raises discord.HTTPException (of which app_commands.CommandSyncFailure is
-    one) and those of discord_api.errors.NO_ANSWER; then nothing is saved.
+    The ids that they have there are saved for each application at each *api_url*, since another bot token, a proxy and
+    the sandbox each have others. Raises discord.HTTPException (of which app_commands.CommandSyncFailure is one) and
+    those of discord_api.errors.NO_ANSWER; then nothing is saved.
     """
-    application_id = tree.client.application_id
-    key, ids_key = sent_list_key(application_id, api_url), _ids_key(application_id, api_url)
-    fingerprint = fingerprint_of(tree)
-    if await load(key) == fingerprint and await load(ids_key) is not None:
-        return False
+    ids, sent = await _sync_list(tree, None)
+    await save(_ids_key(tree.client.application_id, api_url), json.dumps(ids))
+    return sent
+
+
+async def _sync_list(
+    tree: app_commands.CommandTree[Any], guild: discord.abc.Snowflake | None
+) -> tuple[dict[str, str], bool]:
+    """Compare one list with Discord's, and send it if they differ. Return the ids there, and whether it was sent.
+
+    The list is asked for at every start, and not noted as sent: another program with the same token may have replaced
+    it (Discord docs: Application Commands, "Bulk Overwrite Global Application Commands"). One that Discord has taken
+    before is no new command, of which it allows 200 a day.
+    """
+    http, application_id = tree.client.http, tree.client.application_id or 0  # it is known after the login
     with asking(tree.client):
-        taken = await tree.sync()
-    await save(ids_key, json.dumps(_ids_of(taken)))
-    await save(key, fingerprint)
-    return True
+        if guild is None:
+            theirs = await http.get_global_commands(application_id)
+        else:
+            theirs = await http.get_guild_commands(application_id, guild.id)
+        differ = bool(compare_commands(payloads_of(tree, guild), theirs, in_guild=guild is not None))
+        if not differ:
+            return {_key_of(each.get("type") or CHAT_INPUT, each["name"]): each["id"] for each in theirs}, False
+    with asking(tree.client):
+        taken = await tree.sync(guild=guild)
+    return {name_of(command.type, command.name): str(command.id) for command in taken}, True
 
 
 async def load_command_ids(application_id: int | None, *, load: Load, api_url: str) -> Mapping[str, int]:
@@ -104,15 +120,6 @@ async def load_guild_command_ids(
     return {int(guild): {name: int(number) for name, number in ids.items()} for guild, ids in stored.items()}
 
 
-def _ids_of(taken: Iterable[app_commands.AppCommand]) -> dict[str, str]:
-    return {name_of(command.type, command.name): str(command.id) for command in taken}
-
-
-def sent_list_key(application_id: int | None, api_url: str) -> str:
-    """Return the key under which the fingerprint of the last list that Discord took is saved."""
-    return f"commands:{application_id}:{api_url}"
-
-
 def _ids_key(application_id: int | None, api_url: str) -> str:
     return f"command_ids:{application_id}:{api_url}"
 
@@ -123,48 +130,43 @@ def _guild_ids_key(application_id: int | None, api_url: str) -> str:
 
 def name_of(type: discord.AppCommandType, name: str) -> str:
     """Name one command: a command and a menu may have the same name."""
-    return f"{type.value}:{name}"
+    return _key_of(type.value, name)
+
+
+def _key_of(type: int, name: str) -> str:
+    return f"{type}:{name}"
 
 
 async def sync_guild_commands(
     tree: app_commands.CommandTree[Any], guild_ids: Collection[int], *, load: Load, save: Save, api_url: str
 ) -> bool:
-    """Send each server its own commands if they are not those that were sent last. Return whether any were sent.
+    """Send each server its own commands unless Discord has them as they are. Return whether any were sent.
 
     Servers that had some and are not in *guild_ids* any more get an empty list. One that the bot is not in is a warning
     in the log, and is tried again at the next start. Raises as sync_commands does; what was taken by then is saved.
     """
-    key = f"guild_commands:{tree.client.application_id}:{api_url}"
-    ids_key = _guild_ids_key(tree.client.application_id, api_url)
-    sent: dict[str, str] = json.loads(await load(key) or "{}")
-    ids: dict[str, dict[str, str]] = json.loads(await load(ids_key) or "{}")
-    changed = False
-    for guild_id in sorted({*guild_ids, *map(int, sent)}):
-        guild = discord.Object(guild_id)
-        fingerprint = fingerprint_of(tree, guild) if tree.get_commands(guild=guild) else ""
-        if sent.get(str(guild_id), "") == fingerprint and (str(guild_id) in ids or not fingerprint):
-            continue
-        taken = await _send_to_guild(tree, guild)
-        if taken is not None or not fingerprint:  # where the bot is not, there is nothing to take away
-            changed, sent[str(guild_id)] = changed or taken is not None, fingerprint
-            ids[str(guild_id)] = _ids_of(taken or ())
-            await save(ids_key, json.dumps({each: ids[each] for each in ids if sent.get(each)}))
-            await save(key, json.dumps({each: kept for each, kept in sent.items() if kept}))
-    return changed
+    key = _guild_ids_key(tree.client.application_id, api_url)
+    stored: dict[str, dict[str, str]] = json.loads(await load(key) or "{}")
+    any_sent = False
+    for guild_id in sorted({*guild_ids, *map(int, stored)}):
+        ids, sent = await _sync_guild_list(tree, discord.Object(guild_id))
+        any_sent = any_sent or sent
+        if ids != stored.pop(str(guild_id), {}):
+            await save(key, json.dumps(stored | ({str(guild_id): ids} if ids else {})))
+        if ids:
+            stored[str(guild_id)] = ids
+    return any_sent
 
 
-async def _send_to_guild(
-    tree: app_commands.CommandTree[Any], guild: discord.Object
-) -> list[app_commands.AppCommand] | None:
-    """Send a server its commands. Return what Discord made of them; None if the bot is not there."""
+async def _sync_guild_list(tree: app_commands.CommandTree[Any], guild: discord.Object) -> tuple[dict[str, str], bool]:
+    """Do what _sync_list does; where the bot is not in the server, nothing is there."""
     try:
-        with asking(tree.client):
-            return await tree.sync(guild=guild)
+        return await _sync_list(tree, guild)
     except discord.HTTPException as error:
         if error.code not in NOT_THERE:
             raise
         log.warning("server %s has no commands of its own: the bot is not in it", guild.id)
-        return None
+        return {}, False
 
 
 def payloads_of(
@@ -172,9 +174,3 @@ def payloads_of(
 ) -> list[dict[str, Any]]:
     """Return what is sent to Discord. *guild*: for this server."""
     return [command.to_dict(tree) for command in tree.get_commands(guild=guild)]
-
-
-def fingerprint_of(tree: app_commands.CommandTree[Any], guild: discord.abc.Snowflake | None = None) -> str:
-    """Return the SHA-256 of what is sent to Discord, whatever the order of the commands. *guild*: for this server."""
-    payloads = [json.dumps(payload, sort_keys=True) for payload in payloads_of(tree, guild)]
-    return hashlib.sha256("\n".join(sorted(payloads)).encode()).hexdigest()

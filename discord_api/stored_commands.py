@@ -1,4 +1,4 @@
-"""Send Discord the command list when it is not the one that the database noted as sent, from one process at a time."""
+"""Bring Discord's command list up to date from one process at a time, and note its ids in the database."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ async def sync_stored_commands(
     holder: str,
     guild_ids: Collection[int] = (),
 ) -> bool:
-    """Send the command list if it changed since the database noted it, and those of single servers (*guild_ids*).
-    Return whether any was sent.
+    """Send the command list where Discord's differs, and those of single servers (*guild_ids*). Return whether any was
+    sent.
 
     One process at a time does so, under a lease for *holder*. Raises what discord_api.command_sync.sync_commands and
     the database raise.
@@ -44,7 +44,7 @@ async def sync_stored_commands(
         await clock.sleep(COMMANDS_POLL_SECONDS)
     try:
         load, save = partial(database.read, load_value), partial(database.run, save_value)
-        sent = await sync_commands(tree, load=load, save=save, api_url=api_url)
+        sent = await sync_commands(tree, save=save, api_url=api_url)
         return await sync_guild_commands(tree, guild_ids, load=load, save=save, api_url=api_url) or sent
     finally:
         await database.run(give_back_lease, COMMANDS_LEASE, holder)

@@ -9,8 +9,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
+from discord_api.command_lists import Command, Differences, compare_commands
 from discord_api.invite import SCOPES, invite_link, missing_permissions, unneeded_permissions
-from doctor.command_lists import Command, Differences, compare_commands
 from doctor.model import Finding, Level
 from qwen.pages import Unreached
 from qwen.protocol import HttpAnswer
@@ -292,9 +292,8 @@ def judge_servers(answer: Answered) -> Finding:
     )
 
 
-def judge_commands(answer: Answered, ours: Iterable[Command], *, is_noted_as_sent: bool | None) -> Finding:
-    """Judge the answer to GET /applications/…/commands. *is_noted_as_sent*: whether the database has noted that this
-    list was sent; None: that is not known."""
+def judge_commands(answer: Answered, ours: Iterable[Command]) -> Finding:
+    """Judge the answer to GET /applications/…/commands."""
     if refusal := judge_refusal(COMMANDS, answer):
         return refusal
     ours = list(ours)
@@ -303,15 +302,11 @@ def judge_commands(answer: Answered, ours: Iterable[Command], *, is_noted_as_sen
     if not differences:
         return Finding(COMMANDS, Level.OK, f"Discord has the {len(ours)} commands of this version.")
     text = "Discord has no command yet" if not theirs else f"Discord's list is not that of this version ({differences})"
-    if is_noted_as_sent:
-        return Finding(
-            COMMANDS,
-            Level.FAIL,
-            f"{text}, and the database has noted that it was sent: the bot won't send it again.",
-            "Another program may use the same token: reset it if you don't know which. Then delete the rows of the "
-            "table key_values whose key begins with commands: and start the bot.",
-        )
-    return Finding(COMMANDS, Level.WARN, f"{text}.", "Start the bot of this version: it sends the list.")
+    return Finding(
+        *(COMMANDS, Level.WARN, f"{text}."),
+        "Start the bot of this version: it sends the list. If it was started since, another program uses the same "
+        "token: stop that one, or reset the token.",
+    )
 
 
 def judge_guild_commands(answer: Answered, guild_id: int, ours: Iterable[Command]) -> Finding:

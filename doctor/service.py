@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from discord_api.command_sync import sent_list_key
+from discord_api.command_lists import CommandLists
 from discord_api.errors import described
 from doctor import discord_checks, machine_checks, network_checks
-from doctor.command_lists import CommandLists
 from doctor.discord_checks import Answered
 from doctor.listening import PortRefused, PortTaken, answering
 from doctor.model import Finding, Level
@@ -137,28 +136,16 @@ class Doctor:
         application = f"/applications/{self._application_id}"
         ours = await self._machine.list_commands(self._settings)
         answer = await self._ask_discord(f"{application}/commands?with_localizations=true")
-        noted = await self._load_sent_fingerprint()
-        found = [discord_checks.judge_commands(answer, ours.everywhere, is_noted_as_sent=noted == ours.fingerprint)]
+        found = [discord_checks.judge_commands(answer, ours.everywhere)]
         for guild_id, commands in ours.by_guild.items():
             answer = await self._ask_discord(f"{application}/guilds/{guild_id}/commands?with_localizations=true")
             found.append(discord_checks.judge_guild_commands(answer, guild_id, commands))
         return found
 
-    @property
-    def _sent_key(self) -> str:
-        return sent_list_key(self._application_id, self._settings.discord_api_url)
-
-    async def _load_sent_fingerprint(self) -> str | None:
-        try:
-            return (await self._inspect()).values.get(self._sent_key)
-        except DatabaseUnreachable:
-            return None
-
     async def _inspect(self) -> Inspected:
         """Look at the database, once for all checks. Raises DatabaseUnreachable."""
         if self._inspection is None:
-            work = inspect_database(self._settings.database_url, [self._sent_key])
-            self._inspection = asyncio.create_task(work)
+            self._inspection = asyncio.create_task(inspect_database(self._settings.database_url))
         return await asyncio.shield(self._inspection)
 
     async def _check_key(self) -> Findings:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +33,8 @@ class DatabaseMissing(DatabaseUnreachable):
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What was found. *revisions*: as Alembic noted them; empty: no tables yet. *values*: of store.key_values, of the
-    keys that were asked for. *now_ms*: the server's clock, unix; None: SQLite has none.
+    """What was found. *revisions*: as Alembic noted them; empty: no tables yet. *now_ms*: the server's clock, unix;
+    None: SQLite has none.
 
     *refused*: what the user of a server may not do, each the end of "the user of DATABASE_URL …".
     """
@@ -44,7 +43,6 @@ class Inspected:
     version: str
     bytes: int
     revisions: frozenset[str]
-    values: Mapping[str, str]
     now_ms: float | None = None
     refused: tuple[str, ...] = ()
 
@@ -62,18 +60,18 @@ def folder_of(address: str) -> Path | None:
     return next(folder for folder in real_path(Path(str(url.database))).parents if folder.exists())
 
 
-async def inspect_database(address: str, keys: Sequence[str] = ()) -> Inspected:
+async def inspect_database(address: str) -> Inspected:
     """Read what Inspected holds. A SQLite file is read whole, in half a second per gigabyte.
 
     Raises DatabaseUnreachable, of which DatabaseMissing is one; their texts hold no password.
     """
     url = parse_database_url(address)
     if url.get_backend_name() == "sqlite":
-        return await asyncio.to_thread(_inspect_file, Path(str(url.database)), keys)
-    return await _inspect_server(url, keys)
+        return await asyncio.to_thread(_inspect_file, Path(str(url.database)))
+    return await _inspect_server(url)
 
 
-def _inspect_file(path: Path, keys: Sequence[str]) -> Inspected:
+def _inspect_file(path: Path) -> Inspected:
     real = real_path(path)
     if not real.exists():
         folder = next(folder for folder in real.parents if folder.exists())
@@ -83,9 +81,7 @@ def _inspect_file(path: Path, keys: Sequence[str]) -> Inspected:
         with closing(sqlite3.connect(_address_to_read(real), uri=True, timeout=BUSY_SECONDS)) as connection:
             check_content(path, connection)
             size = connection.execute("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")
-            return Inspected(
-                "SQLite", sqlite3.sqlite_version, size.fetchone()[0], _revisions(connection), _values(connection, keys)
-            )
+            return Inspected("SQLite", sqlite3.sqlite_version, size.fetchone()[0], _revisions(connection))
     except sqlite3.Error as error:
         raise unreachable(path, error) from error
 
@@ -101,30 +97,19 @@ def _address_to_read(path: Path) -> str:
 
 
 def _revisions(connection: sqlite3.Connection) -> frozenset[str]:
-    if not _has_table(connection, "alembic_version"):
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
         return frozenset()
     return frozenset(row[0] for row in connection.execute("SELECT version_num FROM alembic_version"))
 
 
-def _values(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, str]:
-    if not _has_table(connection, "key_values"):
-        return {}
-    found = ((key, connection.execute("SELECT value FROM key_values WHERE key = ?", (key,)).fetchone()) for key in keys)
-    return {key: row[0] for key, row in found if row is not None}
-
-
-def _has_table(connection: sqlite3.Connection, name: str) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
-
-
-async def _inspect_server(url: URL, keys: Sequence[str]) -> Inspected:
+async def _inspect_server(url: URL) -> Inspected:
     from store.postgresql import CONNECTION_LOST, connect  # asyncpg, which SQLite needs not
 
     try:
         connection = await connect(url)
         try:
             async with connection.transaction(readonly=True):
-                return await _read_server(connection, keys)
+                return await _read_server(connection)
         finally:
             connection.terminate()
     except CONNECTION_LOST as error:
@@ -133,19 +118,16 @@ async def _inspect_server(url: URL, keys: Sequence[str]) -> Inspected:
         raise DatabaseUnreachable(f"the database can't be opened: {said}") from error
 
 
-async def _read_server(connection: Any, keys: Sequence[str]) -> Inspected:
-    revisions, values = list[Any](), list[Any]()
+async def _read_server(connection: Any) -> Inspected:
+    revisions = list[Any]()
     if await connection.fetchval("SELECT to_regclass('alembic_version') IS NOT NULL"):
         revisions = await connection.fetch("SELECT version_num FROM alembic_version")
-    if await connection.fetchval("SELECT to_regclass('key_values') IS NOT NULL"):
-        values = await connection.fetch("SELECT key, value FROM key_values WHERE key = ANY($1)", list(keys))
     version = connection.get_server_version()
     return Inspected(
         "PostgreSQL",
         f"{version.major}.{version.minor}",
         await connection.fetchval("SELECT pg_database_size(current_database())"),
         frozenset(row["version_num"] for row in revisions),
-        {row["key"]: row["value"] for row in values},
         float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp()) * 1000")),
         tuple(await _refused(connection)),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import discord
 import pytest
@@ -12,7 +12,6 @@ from discord import app_commands
 
 from discord_api.command_ids import CommandIds
 from discord_api.command_sync import (
-    fingerprint_of,
     load_command_ids,
     mark_commands,
     name_of,
@@ -96,10 +95,14 @@ def puts(scene: Scene) -> int:
     return sum(request.method == "PUT" for request in scene.env.http_requests)
 
 
-async def test_the_list_is_sent_once_and_not_again_after_a_restart(scene: Scene) -> None:
+async def test_the_list_is_sent_once_and_after_a_restart_only_if_discord_lost_it(scene: Scene) -> None:
     assert puts(scene) == 1
     await scene.restart()
-    assert puts(scene) == 1
+    assert not await scene.sync() and puts(scene) == 1
+    scene.env.backend.commands[None].clear()
+    await scene.restart()
+    assert await scene.sync() and puts(scene) == 2
+    assert ("imagine", 1) in scene.env.backend.commands[None]
 
 
 @pytest.mark.scene(owner_guilds=(5,))
@@ -135,31 +138,49 @@ class Answer:
     status, reason = 403, "Forbidden"
 
 
-class CountingTree(app_commands.CommandTree[Any]):
-    """A command tree that counts syncs instead of sending them."""
+class DiscordsLists:
+    """Stand in for discord.py's HTTP client: the lists that Discord has, for all places (None) and for servers."""
 
-    sent = 0
-    refused = False
-    taken: tuple[Any, ...] = ()  # what Discord answers
+    def __init__(self) -> None:
+        self.lists: dict[int | None, list[dict[str, Any]]] = {}
+        self.taken: list[tuple[int | None, int]] = []  # place, and how many commands it got
+        self.faults: dict[int | None, int] = {}  # place -> code of the error that Discord answers
+        self._ids = itertools.count(2**60 + 1)
 
-    def __init__(self, client: discord.Client) -> None:
-        super().__init__(client)
-        self.by_guild: list[tuple[int, int]] = []  # guild, and the number of its commands
-        self.faults: dict[int, int] = {}  # guild -> code of the error that Discord answers
+    async def get_global_commands(self, _: int) -> list[dict[str, Any]]:
+        return self._read(None)
 
-    async def sync(self, *, guild: discord.abc.Snowflake | None = None) -> list[app_commands.AppCommand]:
-        if self.refused:
-            raise RuntimeError("refused")
-        if guild is not None:
-            if guild.id in self.faults:
-                raise discord.Forbidden(Answer(), {"code": self.faults[guild.id], "message": "no"})  # type: ignore[arg-type]
-            self.by_guild.append((guild.id, len(self.get_commands(guild=guild))))
-        self.sent += 1
-        return list(self.taken)
+    async def get_guild_commands(self, _: int, guild_id: int) -> list[dict[str, Any]]:
+        return self._read(guild_id)
+
+    async def bulk_upsert_global_commands(self, _: int, payload: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return self._take(None, payload)
+
+    async def bulk_upsert_guild_commands(
+        self, _: int, guild_id: int, payload: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        return self._take(guild_id, payload)
+
+    def _read(self, place: int | None) -> list[dict[str, Any]]:
+        if place in self.faults:
+            raise discord.Forbidden(Answer(), {"code": self.faults[place], "message": "no"})  # type: ignore[arg-type]
+        return self.lists.get(place, [])
+
+    def _take(self, place: int | None, payload: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self._read(place)
+        added = {"application_id": "5", "version": "1", "default_member_permissions": None}
+        self.lists[place] = [command | added | {"id": str(next(self._ids))} for command in payload]
+        self.taken.append((place, len(payload)))
+        return self.lists[place]
 
 
-def tree_of(*names: str, guild_ids: tuple[int, ...] = ()) -> CountingTree:
-    tree = CountingTree(discord.Client(intents=discord.Intents.none(), application_id=5))
+def tree_of(
+    *names: str, guild_ids: tuple[int, ...] = (), lists: DiscordsLists | None = None
+) -> app_commands.CommandTree[Any]:
+    """A tree with these commands, of a client that talks to *lists*."""
+    client = discord.Client(intents=discord.Intents.none(), application_id=5)
+    cast("Any", client).http = lists or DiscordsLists()
+    tree = app_commands.CommandTree[Any](client)
     for name in names:
 
         async def nothing(interaction: discord.Interaction) -> None: ...
@@ -169,35 +190,46 @@ def tree_of(*names: str, guild_ids: tuple[int, ...] = ()) -> CountingTree:
     return tree
 
 
-async def synced(tree: CountingTree, memory: Store, api_url: str = API_URL) -> bool:
-    return await sync_commands(tree, load=memory.load, save=memory.save, api_url=api_url)
+@pytest.fixture
+def lists() -> DiscordsLists:
+    return DiscordsLists()
 
 
-async def test_a_changed_command_is_sent_again() -> None:
-    memory = Store()
-    assert await synced(tree_of("one"), memory)
-    assert not await synced(tree_of("one"), memory)
-    assert await synced(tree_of("one", "two"), memory)
+async def synced(tree: app_commands.CommandTree[Any], memory: Store | None = None) -> bool:
+    return await sync_commands(tree, save=(memory or Store()).save, api_url=API_URL)
 
 
-async def test_another_age_restriction_is_a_change_of_every_list() -> None:
-    memory, lists = Store(), (tree_of("one"), tree_of("owner", guild_ids=(8,)))
+async def test_a_changed_command_is_sent_again(lists: DiscordsLists) -> None:
+    assert await synced(tree_of("one", lists=lists))
+    assert not await synced(tree_of("one", lists=lists))
+    assert await synced(tree_of("one", "two", lists=lists))
+    assert await synced(tree_of("one", lists=lists)), "what is no longer wanted is taken away"
+    assert lists.taken == [(None, 1), (None, 2), (None, 1)]
+
+
+async def test_a_list_that_discord_lost_or_another_program_replaced_is_sent_again(lists: DiscordsLists) -> None:
+    tree, memory = tree_of("one", lists=lists), Store()
+    await synced(tree, memory)
+    for theirs in ([], [{"id": "9", "type": 1, "name": "other", "description": "of another program"}]):
+        lists.lists[None] = theirs
+        assert await synced(tree, memory)
+        assert not await synced(tree, memory)
+        (command,) = lists.lists[None]
+        assert await load_command_ids(5, load=memory.load, api_url=API_URL) == {"1:one": int(command["id"])}
+
+
+async def test_another_age_restriction_is_a_change_of_every_list(lists: DiscordsLists) -> None:
+    trees, memory = (tree_of("one", lists=lists), tree_of("owner", guild_ids=(8,), lists=lists)), Store()
 
     async def sent(*, age_restricted: bool) -> list[bool]:
-        for tree in lists:
+        for tree in trees:
             mark_commands(tree, age_restricted=age_restricted, guild_ids=(8,))
-        return [await synced(lists[0], memory), await synced_in_guilds(lists[1], memory, 8)]
+        return [await synced(trees[0]), await synced_in_guilds(trees[1], memory, 8)]
 
     assert await sent(age_restricted=False) == [True, True]
     assert await sent(age_restricted=True) == [True, True]
     assert await sent(age_restricted=True) == [False, False]
     assert await sent(age_restricted=False) == [True, True]
-
-
-async def test_for_another_api_address_the_list_is_sent_again() -> None:
-    memory = Store()
-    assert await synced(tree_of("one"), memory)
-    assert await synced(tree_of("one"), memory, api_url="http://127.0.0.1:1/api/v10")
 
 
 async def test_the_ids_that_discord_gave_are_kept_for_processes_that_did_not_send_the_list(scene: Scene) -> None:
@@ -210,94 +242,96 @@ async def test_the_ids_that_discord_gave_are_kept_for_processes_that_did_not_sen
     assert name_of(discord.AppCommandType.message, "Imagine this") in ids
 
 
-async def test_a_list_that_was_sent_before_ids_were_kept_is_sent_once_more() -> None:
-    memory, tree = Store(), tree_of("one")
-    tree.taken = (SimpleNamespace(id=2**60 + 1, name="one", type=discord.AppCommandType.chat_input),)
+async def test_the_ids_of_a_list_that_another_installation_sent_are_kept_without_sending_it(
+    lists: DiscordsLists,
+) -> None:
+    await synced(tree_of("one", lists=lists))
+    memory = Store()
     assert await load_command_ids(5, load=memory.load, api_url=API_URL) == {}
-    await synced(tree, memory)
-    del memory.values[f"command_ids:5:{API_URL}"]
-    assert await synced(tree, memory)
-    assert not await synced(tree, memory)
+    assert not await synced(tree_of("one", lists=lists), memory)
     assert await load_command_ids(5, load=memory.load, api_url=API_URL) == {"1:one": 2**60 + 1}
+    assert await load_command_ids(5, load=memory.load, api_url="http://127.0.0.1:1/api/v10") == {}
 
 
-async def test_a_list_that_discord_refused_is_sent_again() -> None:
-    memory, tree = Store(), tree_of("one")
-    tree.refused = True
-    with pytest.raises(RuntimeError):
+async def test_a_list_that_discord_refused_is_sent_again(lists: DiscordsLists) -> None:
+    tree, memory = tree_of("one", lists=lists), Store()
+    lists.faults = {None: 50001}
+    with pytest.raises(discord.Forbidden):
         await synced(tree, memory)
-    tree.refused = False
+    assert memory.values == {}
+    lists.faults = {}
     assert await synced(tree, memory)
-    assert tree.sent == 1
+    assert lists.taken == [(None, 1)]
 
 
-def test_the_order_of_the_commands_does_not_count_as_a_change() -> None:
-    assert fingerprint_of(tree_of("one", "two")) == fingerprint_of(tree_of("two", "one"))
+async def test_the_order_of_the_commands_does_not_count_as_a_change(lists: DiscordsLists) -> None:
+    assert await synced(tree_of("one", "two", lists=lists))
+    assert not await synced(tree_of("two", "one", lists=lists))
 
 
-async def synced_in_guilds(tree: CountingTree, memory: Store, *guild_ids: int) -> bool:
+async def synced_in_guilds(tree: app_commands.CommandTree[Any], memory: Store, *guild_ids: int) -> bool:
     return await sync_guild_commands(tree, guild_ids, load=memory.load, save=memory.save, api_url=API_URL)
 
 
-async def test_a_servers_own_list_is_sent_when_it_changed_and_emptied_when_it_is_no_longer_wanted() -> None:
-    memory, tree = Store(), tree_of("owner", guild_ids=(2**60, 8))
+async def test_a_servers_own_list_is_sent_when_it_differs_and_emptied_when_it_is_no_longer_wanted(
+    lists: DiscordsLists,
+) -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(2**60, 8), lists=lists)
     assert await synced_in_guilds(tree, memory, 2**60, 8)
     assert not await synced_in_guilds(tree, memory, 2**60, 8)
-    assert tree.by_guild == [(8, 1), (2**60, 1)]
-    tree = tree_of("owner", guild_ids=(8,))
+    assert lists.taken == [(8, 1), (2**60, 1)]
+    tree = tree_of("owner", guild_ids=(8,), lists=lists)
     assert await synced_in_guilds(tree, memory, 8)
     assert not await synced_in_guilds(tree, memory, 8)
-    assert tree.by_guild == [(2**60, 0)]
-    tree = tree_of("owner", "another", guild_ids=(8,))
+    assert lists.taken[2:] == [(2**60, 0)]
+    tree = tree_of("owner", "another", guild_ids=(8,), lists=lists)
     assert await synced_in_guilds(tree, memory, 8)
-    assert tree.by_guild == [(8, 2)]
+    assert lists.taken[3:] == [(8, 2)]
+    lists.lists[8] = []
+    assert await synced_in_guilds(tree, memory, 8)
+    assert lists.taken[4:] == [(8, 2)]
 
 
-async def test_a_servers_own_ids_are_kept_and_go_with_its_list() -> None:
-    memory, tree = Store(), tree_of("owner", guild_ids=(2**60, 8))
-    tree.taken = (SimpleNamespace(id=2**60 + 1, name="owner", type=discord.AppCommandType.chat_input),)
+async def test_a_servers_own_ids_are_kept_and_go_with_its_list(lists: DiscordsLists) -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(2**60, 8), lists=lists)
     await synced_in_guilds(tree, memory, 2**60, 8)
     ids = CommandIds(tree.client, memory.load, API_URL)
     await ids.load()
-    assert [ids.slash_commands(each) for each in (2**60, 9, None)] == [{"owner": 2**60 + 1}, {}, {}]
-    await synced_in_guilds(tree_of("owner", guild_ids=(8,)), memory, 8)
+    assert [ids.slash_commands(each) for each in (8, 2**60, 9, None)] == [
+        *({"owner": 2**60 + 1}, {"owner": 2**60 + 2}, {}, {})
+    ]
+    await synced_in_guilds(tree_of("owner", guild_ids=(8,), lists=lists), memory, 8)
     await ids.load()
     assert (ids.slash_commands(2**60), ids.slash_commands(8)) == ({}, {"owner": 2**60 + 1})
 
 
-async def test_a_servers_list_that_was_sent_before_its_ids_were_kept_is_sent_once_more() -> None:
-    memory, tree = Store(), tree_of("owner", guild_ids=(8,))
-    await synced_in_guilds(tree, memory, 8)
-    del memory.values[f"guild_command_ids:5:{API_URL}"]
-    assert await synced_in_guilds(tree, memory, 8)
-    assert not await synced_in_guilds(tree, memory, 8)
-
-
 async def test_a_server_that_the_bot_is_not_in_is_a_warning_and_tried_at_the_next_start(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, lists: DiscordsLists
 ) -> None:
-    memory, tree = Store(), tree_of("owner", guild_ids=(7, 8))
-    tree.faults = {7: 50001}
+    memory, tree = Store(), tree_of("owner", guild_ids=(7, 8), lists=lists)
+    lists.faults = {7: 50001}
     assert await synced_in_guilds(tree, memory, 7, 8)
-    assert tree.by_guild == [(8, 1)]
+    assert lists.taken == [(8, 1)]
     (said,) = [record.getMessage() for record in caplog.records if record.name == "qwen_imagine.commands"]
     assert said == "server 7 has no commands of its own: the bot is not in it"
-    tree.faults = {}
+    lists.faults = {}
     assert await synced_in_guilds(tree, memory, 7, 8)
-    assert tree.by_guild == [(8, 1), (7, 1)]
-    tree = tree_of()
-    tree.faults = {7: 50001}
-    await synced_in_guilds(tree, memory)
+    assert lists.taken[1:] == [(7, 1)]
+    lists.faults = {7: 50001}
+    unwanted = tree_of(lists=lists)
+    await synced_in_guilds(unwanted, memory)
     caplog.clear()
-    await synced_in_guilds(tree, memory)
+    await synced_in_guilds(unwanted, memory)
     assert not caplog.records, "what is gone is asked for once"
 
 
-async def test_any_other_refusal_of_a_servers_list_is_raised_and_what_was_taken_before_is_kept() -> None:
-    memory, tree = Store(), tree_of("owner", guild_ids=(7, 8))
-    tree.faults = {8: 30034}
+async def test_any_other_refusal_of_a_servers_list_is_raised_and_what_was_taken_before_is_kept(
+    lists: DiscordsLists,
+) -> None:
+    memory, tree = Store(), tree_of("owner", guild_ids=(7, 8), lists=lists)
+    lists.faults = {8: 30034}
     with pytest.raises(discord.Forbidden):
         await synced_in_guilds(tree, memory, 7, 8)
-    tree.faults = {}
+    lists.faults = {}
     assert await synced_in_guilds(tree, memory, 7, 8)
-    assert tree.by_guild == [(7, 1), (8, 1)]
+    assert lists.taken == [(7, 1), (8, 1)]

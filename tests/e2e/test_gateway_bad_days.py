@@ -94,7 +94,7 @@ async def test_a_refused_command_list_and_a_gateway_that_cannot_be_asked_for_end
         faults.rest("GET", "/gateway/bot", drop="before", times=3)
         await box.bot.start()
         await box.bot.wait_ready(READY_SECONDS)
-        refused = [line for line in box.bot.log if "the command list could not be sent" in line]
+        refused = [line for line in box.bot.log if "command list could not be brought up to date" in line]
         assert len(refused) == 1 and "50035" in refused[0] and "HTTP 400" in refused[0] and ".py:" in refused[0]
         assert not any("Traceback" in line or "ExtensionAlreadyLoaded" in line for line in box.bot.log)
         assert box.bot.restarts == 0

@@ -33,26 +33,36 @@ REFUSED = {
 USED_UP = {"code": 30034, "message": "Max number of daily application command creates has been reached (200)"}
 ME = {"id": "5", "username": "imagine", "discriminator": "0", "avatar": None}
 COMMAND = {
-    **{"id": "1", "application_id": "5", "type": 1, "name": "imagine", "description": "x", "version": "1"},
-    **{"default_member_permissions": None, "nsfw": False},
+    **{"id": "1", "application_id": "5", "type": 1, "name": "imagine", "version": "1"},
+    **{"description": "makes an image", "default_member_permissions": None, "nsfw": False},
 }
 
 
 class CommandListRoute:
-    """Discord's route for the command list, with the answers to each PUT in order. It waits while *open* is not set."""
+    """Discord's route for the command list, with the answers to each PUT in order. It waits while *open* is not set.
+
+    *taken*: what GET lists. *unread*: the answers to each GET instead, in order.
+    """
 
     def __init__(self) -> None:
         self.puts = 0
         self.open = asyncio.Event()
         self.open.set()
         self.answers = list[tuple[int, Any]]()
+        self.unread = list[tuple[int, Any]]()
+        self.taken: Any = []
 
     async def handle(self, request: web.Request) -> web.Response:
         status, body = 200, ME
         if request.method == "PUT":
             self.puts += 1
             await self.open.wait()
-            status, body = self.answers.pop(0) if self.answers else (200, [COMMAND])
+            if self.answers:
+                status, body = self.answers.pop(0)
+            else:
+                body = self.taken = [COMMAND]
+        elif request.path.endswith("/commands"):
+            status, body = self.unread.pop(0) if self.unread else (200, self.taken)
         text = json.dumps(body).encode()
         return web.Response(body=text, status=status, headers={"Content-Type": "application/json"})
 
@@ -69,13 +79,10 @@ class SendingProcess:
         self.going = asyncio.create_task(keep_commands_current(self._send, self.clock, tried=self.tried))
 
     async def _send(self) -> bool:
-        async def load(key: str) -> str | None:
-            return self.memory.get(key)
-
         async def save(key: str, value: str) -> None:
             self.memory[key] = value
 
-        return await sync_commands(self.tree, load=load, save=save, api_url="x")
+        return await sync_commands(self.tree, save=save, api_url="x")
 
     async def puts(self) -> int:
         """Wait until nothing more happens by itself, and return how many PUTs were sent."""
@@ -108,8 +115,9 @@ async def process() -> Any:
 
         tree.add_command(app_commands.Command(name="imagine", description="makes an image", callback=imagine))
 
-        def begin(*answers: tuple[int, Any]) -> SendingProcess:
+        def begin(*answers: tuple[int, Any], unread: tuple[tuple[int, Any], ...] = ()) -> SendingProcess:
             route.answers += answers
+            route.unread += unread
             return SendingProcess(route, tree)
 
         yield begin
@@ -132,7 +140,7 @@ async def test_a_refused_command_list_is_sent_again_less_and_less_often(process:
     assert await one.puts() == 10 and not one.memory
     one.clock.advance(RETRY_SECONDS_MAX)
     await asyncio.wait_for(one.going, 60)
-    assert one.memory, "taken, and not sent again at the next start"
+    assert one.memory, "taken"
 
 
 async def test_the_log_names_discords_code_and_message_and_the_place(
@@ -156,12 +164,23 @@ async def test_a_200_that_lists_no_ids_is_an_unreadable_answer_and_sent_again(pr
     assert one.memory
 
 
+@pytest.mark.parametrize("answer", [(200, "a page"), (200, [5]), (403, {"code": 0, "message": "no"})])
+async def test_a_list_that_discord_does_not_tell_is_not_sent_blindly_but_asked_for_again(
+    process: Any, answer: tuple[int, Any]
+) -> None:
+    one: SendingProcess = process(unread=(answer,))
+    assert await one.puts() == 0 and not one.memory
+    one.clock.advance(RETRY_SECONDS)
+    await asyncio.wait_for(one.going, 60)
+    assert await one.puts() == 1 and one.memory
+
+
 async def test_of_two_processes_that_start_at_once_one_sends_the_command_list(
     process: Any, empty_sqlite: Database
 ) -> None:
     one: SendingProcess = process()
     await one.going
-    sent_before = one.route.puts
+    sent_before, one.route.taken = one.route.puts, []
     one.route.open.clear()
 
     def start(holder: str) -> asyncio.Task[bool]:
@@ -185,7 +204,7 @@ async def test_the_command_list_of_a_process_that_died_while_it_sent_it_is_sent_
 ) -> None:
     one: SendingProcess = process()
     await one.going
-    now_ms = one.clock.now_ms()
+    now_ms, one.route.taken = one.clock.now_ms(), []
     await empty_sqlite.run(take_lease, COMMANDS_LEASE, "dead", now_ms, now_ms + COMMANDS_LEASE_MS)
     other = asyncio.create_task(sync_stored_commands(one.tree, empty_sqlite, "x", clock=one.clock, holder="other"))
     await one.pass_time_until(other)

@@ -17,8 +17,7 @@ from aiohttp.test_utils import TestServer
 from sqlalchemy import text
 
 from bot import list_commands
-from discord_api.command_sync import sent_list_key
-from doctor.command_lists import CommandLists
+from discord_api.command_lists import CommandLists
 from doctor.model import Finding, Level
 from doctor.service import CHECK_SECONDS, Doctor, Machine
 from generations.clock import SystemClock
@@ -217,13 +216,6 @@ def with_revision(number: str) -> Break:
     return lambda it: it.write(Transaction.execute, text(f"UPDATE alembic_version SET version_num = '{number}'"))
 
 
-async def note_another_list_as_sent(it: Installation) -> None:
-    key = sent_list_key(it.box.discord.application_id, it.settings.discord_api_url)
-    lists = await it.machine.list_commands(it.settings)
-    await it.write(save_value, key, lists.fingerprint)
-    await it.put_commands([])
-
-
 def move_api_elsewhere(it: Installation) -> None:
     """Set QWEN_API_URL to another machine's, which is not called."""
     it.settings = replace(it.settings, qwen_api_url="https://qwen-image-2512.invalid/api")
@@ -274,7 +266,6 @@ FAULTS: dict[str, tuple[Break, str, Level, str]] = {
         lambda it: it.put_commands([it.commands[0] | {"default_member_permissions": "8"}, *it.commands[1:]]),
         *("commands", Level.WARN, "(changed: "),
     ),
-    "sent and gone": (note_another_list_as_sent, "commands", Level.FAIL, "won't send it again"),
     "key": (with_settings(qwen_api_key="sk-wrong"), "API key", Level.FAIL, "refuses QWEN_API_KEY"),
     "api away": (with_settings(qwen_api_url=NOTHING), "API key", Level.FAIL, "ClientConnectorError"),
     "api 500": (lambda it: it.change(qwen_api_url=f"{it.pages}/broken/api"), "API key", Level.FAIL, "HTTP 500"),

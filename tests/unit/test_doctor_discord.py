@@ -196,8 +196,8 @@ def test_servers_where_permissions_are_missing_are_named() -> None:
     assert judge_servers(Unreached("x")).level is Level.FAIL
 
 
-def sent(theirs: list[Any], *, noted: bool = False) -> Finding:
-    return judge_commands(answer(theirs), [COMMAND], is_noted_as_sent=noted)
+def sent(theirs: list[Any]) -> Finding:
+    return judge_commands(answer(theirs), [COMMAND])
 
 
 def test_a_command_list_that_discord_has_written_in_its_own_way_is_ok() -> None:
@@ -205,7 +205,7 @@ def test_a_command_list_that_discord_has_written_in_its_own_way_is_ok() -> None:
         **{"id": "9", "application_id": "5", "version": "3", "nsfw": False, "name_localizations": None},
         **{"default_member_permissions": None, "dm_permission": True, "options": []},
     }
-    found = sent([{**COMMAND, "contexts": [2, 1, 0], **theirs}, {"type": 4, "name": "launch"}], noted=True)
+    found = sent([{**COMMAND, "contexts": [2, 1, 0], **theirs}, {"type": 4, "name": "launch"}])
     assert found == Finding("commands", Level.OK, "Discord has the 1 commands of this version.")
 
 
@@ -214,11 +214,6 @@ def test_a_list_that_is_out_of_date_is_sent_by_the_next_start() -> None:
     assert found.level is Level.WARN
     assert 'unknown: "Old menu"; changed: /imagine' in found.text and "Start the bot" in found.advice
     assert "no command yet" in sent([]).text
-
-
-def test_a_list_that_was_sent_and_is_gone_is_a_failure_since_the_bot_does_not_send_it_again() -> None:
-    found = sent([], noted=True)
-    assert found.level is Level.FAIL and "commands:" in found.advice
 
 
 def test_commands_of_a_server_that_the_bot_is_not_in_are_a_warning() -> None:

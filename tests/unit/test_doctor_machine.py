@@ -27,7 +27,7 @@ HEROKU, RAILWAY = {"DYNO": "worker.1"}, {"RAILWAY_SERVICE_ID": "x", "RAILWAY_VOL
 
 def inspected(**changed: Any) -> Inspected:
     facts: dict[str, Any] = {"kind": "SQLite", "version": "3.45", "bytes": 3 * MIB, "revisions": frozenset()}
-    return Inspected(**{**facts, "values": {}, **changed})
+    return Inspected(**{**facts, **changed})
 
 
 def test_each_fault_and_each_warning_of_the_settings_is_a_finding() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doctor.command_lists import compare_commands
+from discord_api.command_lists import compare_commands
 
 OPTION = {"type": 4, "name": "count", "description": "x", "min_value": 0, "required": False}
 COMMAND: dict[str, Any] = {"type": 1, "name": "imagine", "description": "x", "options": [OPTION], "contexts": [0, 1]}

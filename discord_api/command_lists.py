@@ -21,11 +21,10 @@ _UNORDERED = frozenset({"contexts", "integration_types", "channel_types"})
 
 @dataclass(frozen=True, slots=True)
 class CommandLists:
-    """What this version sends. *fingerprint*: of *everywhere*, as the database keeps it once that was sent."""
+    """What this version sends: to all places, and to single servers by their ids."""
 
     everywhere: Sequence[Command]
     by_guild: Mapping[int, Sequence[Command]]
-    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
