@@ -35,6 +35,7 @@ LIES = {
     Lie.NO_TEXT_LIMIT: "Any number of bytes of text is taken",
     Lie.OPEN_PRIVATE_THREADS: "The bot posts in private threads that it is no member of",
     Lie.NO_ATTACHMENT_IDS: "Answers do not name the ids of attachments",
+    Lie.SERVER_COMMANDS_ONLY: "Commands for people are made for servers alone",
 }
 
 Json = dict[str, object]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -30,6 +31,7 @@ from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.rules.interactions import Interactions
 from sandbox.local_discord.rules.messages import Messages
 from sandbox.local_discord.state.model import Channel, Guild, Json, Person
+from sandbox.local_discord.state.permissions import Overwrite
 from sandbox.local_discord.state.state import State
 
 SWEEP_SECONDS = 0.05
@@ -94,6 +96,11 @@ class LocalDiscord:
         return self._state.channels
 
     @property
+    def commands(self) -> list[Json]:
+        """The application's global commands."""
+        return list(self._state.commands[None])
+
+    @property
     def requests(self) -> list[RecordedRequest]:
         return self._recording.requests
 
@@ -134,6 +141,11 @@ class LocalDiscord:
         """Let the bot open (or ask for) *count* direct messages in *seconds*; more are refused with 403/40003. Seen on
         Discord, which publishes no numbers."""
         self._state.new_dm_limit = (count, seconds)
+
+    def deny(self, channel: str, permissions: int) -> None:
+        """Deny the bot user *permissions* in a channel, from now on. Raises KeyError for an unknown one."""
+        found, mine = self._state.channels[channel], Overwrite(self.application_id, 1, allow=0, deny=permissions)
+        self._state.save_channel(replace(found, overwrites=(*found.overwrites, mine)))
 
     @property
     def minors(self) -> set[int]:

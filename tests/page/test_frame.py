@@ -44,7 +44,7 @@ async def test_every_kind_of_channel_is_listed_and_opened_by_keyboard(visit: Vis
     places = page.get_by_role("navigation", name="Channels")
     await expect(places.get_by_role("button")).to_have_text(
         ["gallery", "sketches", "night-watch", "studio", "after-dark18+", "no-postingno posts", "lounge",
-         "summer-poster", "ferry", "pier", "quayprivate", "slipway", "meadow", "cellar18+", "barrels18+",
+         "summer-poster", "ferry", "no-files", "pier", "quayprivate", "slipway", "meadow", "cellar18+", "barrels18+",
          "boat-crew", "jonas", "Qwen Imagine"],
     )  # fmt: skip
     await expect(places.get_by_test_id("channel-requests")).to_have_text("requestsforum")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.local_discord.state import permissions as p
 from tests.sandbox.discord_bench import PAINT, Bench
 
 HELLO: dict[str, Any] = {"content": "hello"}
@@ -210,6 +211,28 @@ async def test_overwritten_commands_keep_their_ids(bench: Bench) -> None:
     assert [each["name"] for each in (await bench.register(menu)).body] == ["Imagine this"]
     bad = await bench.register({"name": "NO", "description": "x"})
     assert bad.code == 50035 and [each["name"] for each in (await bench.rest("GET", path)).body] == ["Imagine this"]
+
+
+async def test_one_command_is_made_overwritten_and_deleted_and_the_others_stay(bench: Bench) -> None:
+    path = f"/applications/{bench.discord.application_id}/commands"
+    menu = {"name": "Imagine this", "type": 3}
+    made = await bench.rest("POST", path, menu)
+    again = await bench.rest("POST", path, menu | {"integration_types": [0, 1]})
+    assert (made.status, again.status) == (201, 200) and again.body["id"] == made.body["id"]
+    assert [each["name"] for each in (await bench.rest("GET", path)).body] == ["paint", "Imagine this"]
+    assert (await bench.rest("POST", path, {"name": "NO", "description": "x"})).error_codes() == {
+        "APPLICATION_COMMAND_INVALID_NAME"
+    }
+    assert (await bench.rest("DELETE", f"{path}/{made.body['id']}")).status == 204
+    assert [each["name"] for each in bench.discord.commands] == ["paint"]
+    assert (await bench.rest("DELETE", f"{path}/{made.body['id']}")).code == 10063
+
+
+async def test_what_the_bot_is_denied_in_a_channel_is_refused_there(bench: Bench) -> None:
+    assert (await bench.rest("POST", messages(bench, "no-files"), HELLO, files=[("a.txt", b"a")])).code == 50013
+    assert (await bench.rest("POST", messages(bench, "no-files"), HELLO)).status == 200
+    bench.discord.deny("gallery", p.VIEW_CHANNEL)
+    assert (await bench.rest("POST", messages(bench, "gallery"), HELLO)).code == 50001
 
 
 async def test_entitlements_are_listed_filtered_consumed_and_sent_on_shard_0(bench: Bench) -> None:

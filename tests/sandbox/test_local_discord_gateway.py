@@ -26,7 +26,7 @@ async def test_ready_has_the_fields_that_libraries_need_and_no_guild_is_sent_wit
     async with bench.connect(intents=1, shard=[0, 1]) as gateway:
         assert gateway.frames[-1]["d"]["shard"] == [0, 1]
         guild = await gateway.event("GUILD_CREATE")
-        assert guild["name"] == "Lighthouse" and len(guild["channels"]) == 7 and len(guild["threads"]) == 2
+        assert guild["name"] == "Lighthouse" and len(guild["channels"]) == 8 and len(guild["threads"]) == 2
 
 
 async def test_interactions_need_no_intent_and_carry_the_permissions_of_their_channel(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.local_discord import Lie
 from sandbox.local_discord.people.command_checks import Refused
-from tests.sandbox.discord_bench import Bench, Reply, open_bench, png
+from tests.sandbox.discord_bench import PAINT, Bench, Reply, open_bench, png
 
 V2 = 1 << 15
 
@@ -53,3 +53,10 @@ async def test_the_bot_posts_in_a_private_thread_without_it_only_in_a_lie() -> N
             bench.actor("jonas").find_channel("night-watch")
         bench.discord.faults.lie(Lie.OPEN_PRIVATE_THREADS, on=False)
         assert (await post(bench, "night-watch")).status == 403
+
+
+async def test_commands_for_people_are_made_for_servers_alone_only_in_a_lie() -> None:
+    async with open_bench() as bench:
+        assert (await bench.register(PAINT)).body[0]["integration_types"] == [0, 1]
+        bench.discord.faults.lie(Lie.SERVER_COMMANDS_ONLY)
+        assert (await bench.register(PAINT)).body[0]["integration_types"] == [0]

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from sandbox.local_discord import errors
 from sandbox.local_discord.payloads.messages import BOT_NAME, Payloads
 from sandbox.local_discord.rest.routing import Answer, Call, Route, refuse
-from sandbox.local_discord.rules.command_list import examine_commands
+from sandbox.local_discord.rules.command_list import examine_command, examine_commands
 from sandbox.local_discord.rules.entitlements import Entitlements
 from sandbox.local_discord.schemas.commands import CHAT_INPUT
 from sandbox.local_discord.state import permissions as p
 from sandbox.local_discord.state.changes import CommandsChanged
-from sandbox.local_discord.state.model import Json, objects
+from sandbox.local_discord.state.model import Json, Lie, objects
 from sandbox.local_discord.state.snowflakes import snowflake_at
 from sandbox.local_discord.state.state import State
 
@@ -62,7 +62,9 @@ class ApplicationRoutes:
             Route("GET", "/gateway/bot", self._gateway),
             Route("GET", _GLOBAL, self._list_commands, query=localized),
             Route("PUT", _GLOBAL, self._put_commands),
+            Route("POST", _GLOBAL, self._post_command),
             Route("GET", f"{_GLOBAL}/{{command_id}}", self._get_command),
+            Route("DELETE", f"{_GLOBAL}/{{command_id}}", self._delete_command),
             Route("GET", _GUILD, self._list_commands, query=localized),
             Route("PUT", _GUILD, self._put_commands),
             Route("GET", f"{_GUILD}/{{command_id}}", self._get_command),
@@ -180,6 +182,27 @@ class ApplicationRoutes:
         self._state.tell(CommandsChanged())
         return Answer(200, after)
 
+    def _post_command(self, call: Call) -> Answer:
+        """Create one command and leave the others; one of the same type and name is overwritten (200 instead of 201).
+
+        Integration types are taken also where that install is off: Discord's docs don't say what happens then.
+        """
+        scope = self._scope(call)
+        refuse(examine_command(call.json))
+        kept = {(command["type"], command["name"]): command for command in self._state.commands.get(scope, [])}
+        command = self._command(call.json, scope, kept)
+        is_new = (command["type"], command["name"]) not in kept
+        kept[command["type"], command["name"]] = command
+        self._state.commands[scope] = list(kept.values())
+        self._state.tell(CommandsChanged())
+        return Answer(201 if is_new else 200, command)
+
+    def _delete_command(self, call: Call) -> Answer:
+        found = self._get_command(call).body
+        self._state.commands[self._scope(call)].remove(found)
+        self._state.tell(CommandsChanged())
+        return Answer(204)
+
     def _command(self, sent: Json, scope: int | None, before: dict[tuple[int, str], Json]) -> Json:
         kind = sent.get("type") or CHAT_INPUT
         known = before.get((kind, sent["name"]))
@@ -202,7 +225,8 @@ class ApplicationRoutes:
             return command | {"guild_id": str(scope)}
         command["dm_permission"] = sent.get("dm_permission") is not False
         command["contexts"] = sent.get("contexts")
-        command["integration_types"] = sent.get("integration_types") or [0]
+        only_servers = Lie.SERVER_COMMANDS_ONLY in self._state.lies
+        command["integration_types"] = [0] if only_servers else sent.get("integration_types") or [0]
         return command
 
     def _list_entitlements(self, call: Call) -> Answer:

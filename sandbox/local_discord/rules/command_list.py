@@ -9,6 +9,7 @@ from typing import Any
 from sandbox.local_discord.errors import Path
 from sandbox.local_discord.schemas.checks import Findings, examine
 from sandbox.local_discord.schemas.commands import CHAT_INPUT, SUB_COMMAND, SUB_COMMAND_GROUP, bulk
+from sandbox.local_discord.schemas.commands import command as one_command
 from sandbox.local_discord.state.model import objects
 
 _NAME = re.compile(r"^[-_'\w]{1,32}$")
@@ -24,6 +25,14 @@ def examine_commands(commands: Any) -> Findings:
             _examine_command(command, (index,), found)
         _unique([(command.get("type") or CHAT_INPUT, command["name"]) for command in commands], (), found)
         _counts(commands, found)
+    return found
+
+
+def examine_command(command: Any) -> Findings:
+    """Return all that is wrong with the body that creates one command."""
+    found = examine(command, one_command)
+    if not found.problems:
+        _examine_command(command, (), found)
     return found
 
 

@@ -31,6 +31,7 @@ class Lie(StrEnum):
     NO_TEXT_LIMIT = "no_text_limit"  # more than MOST_TEXT_BYTES of component text are taken
     OPEN_PRIVATE_THREADS = "open_private_threads"  # the bot posts in private threads that it is no member of
     NO_ATTACHMENT_IDS = "no_attachment_ids"  # answers to REST calls do not name the ids of attachments
+    SERVER_COMMANDS_ONLY = "server_commands_only"  # commands for people are made for servers alone
 
 
 class ChannelKind(IntEnum):

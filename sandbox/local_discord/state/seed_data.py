@@ -129,6 +129,7 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
         return snowflake_at(_OPENED_AT_MS + 1000 + number)
 
     no_posting = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.SEND_MESSAGES | p.ATTACH_FILES)
+    no_files = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.ATTACH_FILES)
     no_history = p.Overwrite(_APP_ROLE_ID, 0, allow=0, deny=p.READ_MESSAGE_HISTORY)
     gallery = Channel(id_of(0), "gallery", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="What we made today")
     channels = [
@@ -173,6 +174,7 @@ def _channels(people: dict[str, Person]) -> dict[str, Channel]:
         Channel(id_of(15), "meadow", ChannelKind.TEXT, ORCHARD_ID, topic="Apples, pears and plums"),
         cellar := Channel(id_of(16), "cellar", ChannelKind.TEXT, ORCHARD_ID, topic="Cider only", nsfw=True),
         Channel(id_of(17), "barrels", ChannelKind.THREAD, ORCHARD_ID, parent_id=cellar.id),
+        Channel(id_of(18), "no-files", ChannelKind.TEXT, LIGHTHOUSE_ID, topic="Words only", overwrites=(no_files,)),
     ]
     for number, person in enumerate(people.values()):
         channels.append(Channel(id_of(20 + number), f"dm-{person.name}", ChannelKind.DM, recipient_id=person.id))
