@@ -35,6 +35,9 @@ IDENTIFY_TRIES = 3
 IDENTIFY_AGAIN_SECONDS = 6.0  # Discord takes one IDENTIFY in 5 s (Discord docs: Gateway, "Rate Limiting")
 # Not a prefix of any button of the bot: a bot that runs meanwhile gets the press too, and leaves it alone.
 PRESS_PREFIX = "doctor:press:"
+# The most that app_permissions hold in a server that has the commands without the bot (Discord docs: Change Log,
+# 2024-06-27).
+COMMANDS_ONLY = discord.Permissions(attach_files=True, embed_links=True, mention_everyone=True, external_emojis=True)
 
 
 class LoginFailed(Exception):
@@ -117,6 +120,23 @@ class Press:
     permissions: int
     attachment_size_limit: int
 
+    @property
+    def may_attach(self) -> bool:
+        """Whether app_permissions have Attach Files."""
+        has = discord.Permissions(self.permissions)
+        return has.attach_files or has.administrator
+
+    @property
+    def may_embed(self) -> bool:
+        """Whether app_permissions have Embed Links."""
+        has = discord.Permissions(self.permissions)
+        return has.embed_links or has.administrator
+
+    @property
+    def is_of_commands_alone(self) -> bool:
+        """Whether app_permissions hold no more than in a server that has the commands without the bot."""
+        return discord.Permissions(self.permissions) <= COMMANDS_ONLY
+
 
 class LiveClient(discord.Client):
     """A client without intents that waits for a press of one button. Log in by open_client()."""
@@ -131,6 +151,7 @@ class LiveClient(discord.Client):
         self.clock = clock
         self.recorded: RecordedSession
         self._custom_id = ""
+        self._shard_id = 0
         self._pressed: asyncio.Future[Press] | None = None
 
     async def attempt(self, call: Awaitable[T], register: Callable[[Tried[T]], None] = lambda _: None) -> Tried[T]:
@@ -219,6 +240,10 @@ class LiveClient(discord.Client):
             await asyncio.wait({reading})
             await close(socket, 1000)
 
+    def hears(self, guild_id: int | None) -> bool:
+        """Whether a press in that guild comes by the session that listening() holds."""
+        return _shard_of(guild_id, self.shard_count or 1) == self._shard_id
+
     async def _identify(self, guild_id: int | None, shards: Shards | None) -> tuple[GatewaySocket | None, str]:
         """Return a socket that is READY, or None and why. An IDENTIFY too soon after the bot's is sent once more."""
         fault = ""
@@ -228,16 +253,17 @@ class LiveClient(discord.Client):
             try:
                 with asking(self):
                     count = shards.count if shards is not None else int((await self.http.get_bot_gateway())[0])
-                    return await self._open_socket((guild_id or 0) >> 22, count), ""
+                    return await self._open_socket(_shard_of(guild_id, count), count), ""
             except (discord.HTTPException, discord.ConnectionClosed, ReconnectWebSocket, *NO_ANSWER) as error:
                 fault = f"{type(error).__name__}: {error}"
         return None, fault
 
-    async def _open_socket(self, guild_hash: int, count: int) -> GatewaySocket:
-        """Open the shard of a guild (Discord docs: Gateway, "Sharding Formula"). Returns once READY came."""
+    async def _open_socket(self, shard_id: int, count: int) -> GatewaySocket:
+        """Open a session of one shard of *count*. Returns once READY came."""
+        self._shard_id = shard_id
         self.shard_count = self._connection.shard_count = count
         async with asyncio.timeout(OPEN_SECONDS), contextlib.AsyncExitStack() as unless_ready:
-            socket = await GatewaySocket.from_client(self, initial=True, shard_id=guild_hash % count)
+            socket = await GatewaySocket.from_client(self, initial=True, shard_id=shard_id)
             unless_ready.push_async_callback(close, socket, 1000)
             while socket.session_id is None:
                 await socket.poll_event()
@@ -333,6 +359,15 @@ def build_gallery_view(references: Sequence[str], description: str | None) -> ui
     return ui.LayoutView(timeout=None).add_item(ui.MediaGallery(*items))
 
 
+def build_menu_view(labels: Sequence[str], menus: int) -> ui.LayoutView:
+    """Build *menus* menus that nobody can use, each with all *labels*."""
+    view = ui.LayoutView(timeout=None)
+    for menu in range(menus):
+        options = [discord.SelectOption(label=label, value=str(at)) for at, label in enumerate(labels)]
+        view.add_item(ui.ActionRow(ui.Select(custom_id=f"{PRESS_PREFIX}{menu}", options=options, disabled=True)))
+    return view
+
+
 def build_files(images: Sequence[tuple[str, bytes]], description: str | None) -> list[discord.File]:
     """Build files of (name, bytes), all with one *description*, new each time: a file can be sent once only."""
     return [discord.File(io.BytesIO(data), name, description=description) for name, data in images]
@@ -343,6 +378,11 @@ def _unanswered(error: BaseException, last: Answer | None) -> Answer:
     if isinstance(error, UnreadableAnswer) and last is not None:
         return Answer(None, f"discord.py can't read HTTP {last.status}: {last.words}", last.milliseconds)
     return Answer(None, type(error).__name__)
+
+
+def _shard_of(guild_id: int | None, count: int) -> int:
+    """Return the shard that has a guild, 0 for direct messages (Discord docs: Gateway, "Sharding Formula")."""
+    return ((guild_id or 0) >> 22) % count
 
 
 async def _read(socket: GatewaySocket) -> None:

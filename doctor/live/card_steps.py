@@ -15,6 +15,7 @@ from discord_api.live_calls import (
     Tried,
     build_files,
     build_gallery_view,
+    build_menu_view,
     build_text_view,
 )
 from doctor.live.expectations import Expected, judge_ids
@@ -28,12 +29,13 @@ from qwen.models import PROMPT_MAX
 from ui.delivery.card_state import CardState
 from ui.delivery.payload import KeptAttachment, Payload, gallery_media, has_ids
 from ui.texts.escaping import ALT_TEXT_MAX
-from ui.texts.text_budget import utf8_bytes
 from ui.views.cards import CardButtons
 
 NOTHING = Progress()
 JAPANESE = "灯台と嵐の海を描いた水彩画。"
 LONG_TEXT = "灯" * 3900  # below Discord's 4000 characters, above its 10,170 bytes
+LONG_LABELS = ("灯" * 100,) * 25  # Discord docs: Component Reference, "Select Option Structure"; 25 options in a menu
+MENUS = 2
 LONG_DESCRIPTION = "灯" * ALT_TEXT_MAX
 
 
@@ -128,16 +130,18 @@ async def _try_id_alone(run: Run, card: LiveCard) -> None:
 async def _try_addresses(run: Run, channel: ChannelFacts, card: LiveCard) -> None:
     """Post a gallery of the addresses that Discord gave the pictures of the card, as /history does."""
     tried = await run.client.attempt(next(run.places.ways(card.state, card.generation)).fetch())
+    run.judge(Expected.FETCH, tried.answer)
     urls = [] if tried.value is None else [media.url for media in gallery_media(tried.value.components)]
     if not urls:
         run.report.note(_untried(Expected.ADDRESSES, "the card shows no picture"))
         return
     view = build_gallery_view(urls, "a picture")
-    await run.make(lambda: run.client.send_view(channel, view), Expected.ADDRESSES)
+    taken = await run.make(lambda: run.client.send_view(channel, view), Expected.ADDRESSES)
+    run.addresses_taken = taken is not None
 
 
 async def _try_texts(run: Run, posted: SentMessage) -> None:
-    """Edit the message to more text than Discord is known to take, in each of the three kinds of text."""
+    """Edit the message to more text than Discord is known to take, in each of the four kinds of text."""
     plain = await run.client.edit(posted, build_text_view(LONG_TEXT), [])
     run.judge(Expected.TEXT, plain.answer)
     images = [(f"{at}.png", small_image(at).data) for at in range(4)]
@@ -148,6 +152,8 @@ async def _try_texts(run: Run, posted: SentMessage) -> None:
     files = build_files(images, LONG_DESCRIPTION)
     described = await run.client.edit(posted, build_gallery_view(references, None), files)
     run.judge(Expected.FILE_TEXT, described.answer)
+    menus = await run.client.edit(posted, build_menu_view(LONG_LABELS, MENUS), [])
+    run.judge(Expected.MENU_TEXT, menus.answer)
 
 
 async def try_posts(run: Run, channel: ChannelFacts) -> None:
@@ -165,6 +171,17 @@ async def try_private_thread(run: Run, thread_id: int, guild_id: int | None) -> 
     generation = run.generation(None, thread_id, guild_id)
     thread = ChannelFacts(thread_id, 12, guild_id)
     await post(run, thread, build_payload(generation, {}), Expected.PRIVATE_THREAD)
+
+
+async def try_without_bot(run: Run, channel_id: int) -> None:
+    """Ask for a channel of a server that the bot is no member of, and post there."""
+    found = await run.client.find_channel(channel_id)
+    run.judge(Expected.WITHOUT_BOT_FETCH, found.answer)
+    if found.value is not None:
+        run.report.note(_untried(Expected.WITHOUT_BOT_POST, "the bot sees that channel, so it is in that server"))
+        return
+    generation = run.generation(None, channel_id, None)
+    await post(run, ChannelFacts(channel_id, 0, None), build_payload(generation, {}), Expected.WITHOUT_BOT_POST)
 
 
 async def try_direct_message(run: Run) -> None:
@@ -192,8 +209,3 @@ async def post(run: Run, channel: ChannelFacts, payload: Payload, expected: Expe
 
 def _untried(expected: Expected, reason: str) -> Finding:
     return Finding(expected.value.step, Level.WARN, f"not tried: {reason}")
-
-
-def text_bytes() -> tuple[int, int]:
-    """Return the UTF-8 bytes of the long text, and of four long descriptions, as the steps name them."""
-    return utf8_bytes(LONG_TEXT), 4 * utf8_bytes(LONG_DESCRIPTION)

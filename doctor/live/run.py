@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from discord_api.live_calls import LoginFailed, open_client
 from discord_api.owners import BotOwners
-from doctor.live.arguments import LiveOptions
-from doctor.live.button_steps import try_button
-from doctor.live.card_steps import try_card, try_direct_message, try_posts, try_private_thread
+from doctor.live.arguments import LiveOptions, list_untried
+from doctor.live.button_steps import try_presses
+from doctor.live.card_steps import try_card, try_direct_message, try_posts, try_private_thread, try_without_bot
+from doctor.live.command_steps import try_command
 from doctor.live.expectations import Expected
 from doctor.live.image_expectations import cost_of
 from doctor.live.image_steps import try_images
@@ -145,9 +146,13 @@ async def _try_discord(settings: Settings, options: LiveOptions, run: Run) -> No
         await try_posts(run, channel)
     if options.private_thread_id is not None:
         await try_private_thread(run, options.private_thread_id, channel.guild_id)
+    if options.without_bot_id is not None:
+        await try_without_bot(run, options.without_bot_id)
     if owners.value is None:
         run.judge(Expected.DIRECT_MESSAGE, owners.answer)
     else:
         await try_direct_message(run)
+    await try_command(run)
     if options.with_button:
-        await try_button(run, channel, settings.shards)
+        await try_presses(run, channel, options.without_files_id, settings.shards)
+    run.report.add("Not tried, and why", *run.untried, *list_untried(options))

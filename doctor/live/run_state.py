@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from discord_api.live_calls import Answer, LiveClient, SentMessage, Tried
+from discord_api.live_commands import delete_command, find_command
 from discord_api.snowflakes import snowflake_at
 from doctor.live.expectations import Expected, judge, say
 from doctor.live.report import Report
@@ -21,7 +22,7 @@ from ui.delivery.channels import Places
 
 PROMPT = "A trial of this bot by python bot.py doctor --live, removed in a moment"
 SIZE_LIMIT = 10 * 1024 * 1024  # bytes of a file where neither the person nor the server pays for more
-UNKNOWN_MESSAGE = 10008
+UNKNOWN_MESSAGE, UNKNOWN_COMMAND = 10008, 10063  # Discord docs: Opcodes and Status Codes, "JSON"
 
 
 class Made(NamedTuple):
@@ -33,9 +34,17 @@ class Made(NamedTuple):
     token: str = ""
 
 
+class MadeCommand(NamedTuple):
+    """A global command that has to be deleted. *command_id* 0: Discord did not tell whether it has made it."""
+
+    name: str
+    command_id: int
+
+
 @dataclass(slots=True)
 class Run:
-    """One run. *owner_id*: who gets the direct message; the cards are for them."""
+    """One run. *owner_id*: who gets the direct message; the cards are for them. *addresses_taken*: whether a gallery of
+    addresses was taken; None: not tried. *untried*: what this run can't or was not asked to try, and why."""
 
     client: LiveClient
     clock: Clock
@@ -45,7 +54,9 @@ class Run:
     report: Report
     application_id: int
     owner_id: int = 0
-    made: list[Made] = field(default_factory=list[Made])
+    addresses_taken: bool | None = None
+    untried: list[str] = field(default_factory=list[str])
+    made: list[Made | MadeCommand] = field(default_factory=list["Made | MadeCommand"])
     doubtful: int = 0  # calls that may have posted a message, whose id is not known
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -75,18 +86,26 @@ class Run:
             self.judge(expected, tried.answer)
         return tried.value
 
+    async def remove_commands(self) -> None:
+        """Delete every command that was made. What could not be deleted is left to remove_all()."""
+        for made in [each for each in self.made if isinstance(each, MadeCommand)]:
+            if _is_gone(await self._delete_command(made)):
+                self.made.remove(made)
+
     async def remove_all(self) -> None:
-        """Remove every message that was made, the last one first. Notes which could not be removed."""
+        """Remove everything that was made, the last one first. Notes what could not be removed."""
         left = 0
         while self.made:
-            left += not await self._remove(self.made.pop())
+            made = self.made.pop()
+            removed = self._remove_command(made) if isinstance(made, MadeCommand) else self._remove_message(made)
+            left += not await removed
         if self.doubtful:
             text = f"{self.doubtful} calls had no answer, and may have posted a message"
             self.report.note(Finding("removal", Level.WARN, text, "look into the channel, and delete it by hand"))
         elif not left:
             self.report.note(Finding("removal", Level.OK, "everything that was made is removed"))
 
-    async def _remove(self, made: Made) -> bool:
+    async def _remove_message(self, made: Made) -> bool:
         """Remove a message by its token if it has one, and else or then with the bot's own."""
         tried = None
         if made.token:
@@ -97,6 +116,25 @@ class Run:
             text = f"message {made.message_id} in channel {made.channel_id} is still there: {say(tried.answer)}"
             self.report.note(Finding("removal", Level.WARN, text, "delete it by hand"))
         return _is_gone(tried.answer)
+
+    async def _remove_command(self, made: MadeCommand) -> bool:
+        """Delete a command, or note that it may still be there."""
+        answer = await self._delete_command(made)
+        if not _is_gone(answer):
+            text = f"the command /{made.name} may still be there: {say(answer)}"
+            advice = "start the bot anew: it sends its own list where Discord's differs, which has no such command"
+            self.report.note(Finding("removal", Level.WARN, text, advice))
+        return _is_gone(answer)
+
+    async def _delete_command(self, made: MadeCommand) -> Answer:
+        """Delete a command, by its name if its id is not known. Returns the answer to the last call."""
+        command_id = made.command_id
+        if not command_id:
+            found = await find_command(self.client, made.name)
+            if not found.value:
+                return found.answer  # a list without it, or no list
+            command_id = found.value
+        return (await delete_command(self.client, command_id)).answer
 
     def generation(
         self, origin: Origin | None, channel_id: int, guild_id: int | None, *, prompt: str = PROMPT, count: int = 1
@@ -115,4 +153,4 @@ class Run:
 
 
 def _is_gone(answer: Answer) -> bool:
-    return answer.is_success or answer.code == UNKNOWN_MESSAGE
+    return answer.is_success or answer.code in (UNKNOWN_MESSAGE, UNKNOWN_COMMAND)

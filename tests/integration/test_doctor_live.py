@@ -4,144 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import socket
 import stat
-import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from discord import LoginFailure
-from discord.gateway import DiscordWebSocket
-from discord.http import Route
 
 from discord_api.live_calls import IDENTIFY_AGAIN_SECONDS, IDENTIFY_TRIES
-from doctor.live.arguments import LiveOptions
 from doctor.live.button_steps import LABEL, PRESS_SECONDS
 from doctor.live.expectations import Expected
-from doctor.live.run import Surroundings, run_live
 from generations.poll_schedule import POLL_SECONDS
 from qwen.models import Size
-from sandbox.__main__ import find_callback_settings
-from sandbox.image_api import API_PATH, Mood
+from sandbox.image_api import Mood
 from sandbox.local_discord import Lie
-from sandbox.local_discord.rules.rate_limits import RateLimits
-from sandbox.world import HOST, Sandbox
-from tests.doubles import make_settings
+from sandbox.world import HOST
+from tests.integration.live_run import LiveRun, open_live_run
 
 IDS = "ids of pictures in the answer to an edit"
 DOUBTFUL = "removal: 1 calls had no answer, and may have posted a message"
 
 
-@dataclass
-class FastClock:
-    """Real time, but a sleep of the doctor's own returns soon and moves the monotonic clock."""
-
-    moved: float = 0.0
-    longest: float = 60.0  # a longer sleep never ends: what it waits for comes
-
-    def now_ms(self) -> int:
-        return round(time.time() * 1000)
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.moved
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0.01 if seconds <= self.longest else 3600)
-        self.moved += seconds
-
-
-class NoLimits(RateLimits):
-    """Buckets that are never empty: discord.py would wait for seconds."""
-
-    def take(self, bucket: str, resource: str, limit: Any) -> Any:
-        self._windows.clear()
-        return super().take(bucket, resource, limit)
-
-
-@dataclass
-class LiveRun:
-    """What a run said, and what it left behind."""
-
-    box: Sandbox
-    folder: Path
-    said: list[str] = field(default_factory=list)
-    heard: Callable[[str], None] = lambda _: None
-    clock: FastClock = field(default_factory=FastClock)
-
-    async def run(self, channel: str = "gallery", *, settings: dict[str, str] | None = None, **options: Any) -> int:
-        """Run the doctor in a channel of the sandbox."""
-        box, named = self.box, settings or {}
-        known = make_settings(
-            discord_token=named.get("DISCORD_TOKEN", box.discord.token),
-            discord_api_url=box.discord.api_url,
-            discord_gateway_url=box.discord.gateway_url,
-            qwen_api_key=box.images.key,
-            qwen_api_url=f"{box.url}{API_PATH}",
-            qwen_image_hosts=(HOST,),
-            owner_ids=(box.discord.people["olga"].id,),
-            public_url=named.get("PUBLIC_URL", ""),
-            port=int(named.get("PORT", "8080")),
-        )
-        chosen = LiveOptions(self.box.discord.channels[channel].id, **{"with_button": False, **options})
-        around = Surroundings(self.clock, random.Random(5), self._say)
-        before = Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY
-        try:
-            return await run_live(known, chosen, around)
-        finally:
-            Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = before
-
-    def press_by(self, person: str) -> None:
-        """Have *person* press the button once it is asked for."""
-
-        def press(line: str) -> None:
-            if line.startswith("Press the button"):
-                actor = self.box.discord.actor(person)
-                asyncio.get_running_loop().create_task(actor.press(int(line.rpartition("/")[2]), LABEL))
-
-        self.heard = press
-
-    def _say(self, line: str) -> None:
-        self.said.append(line)
-        self.heard(line)
-
-    def surprises(self) -> list[str]:
-        """The steps that were not as expected."""
-        steps = [line[6:].partition(": Discord said")[0] for line in self.said if line.startswith(("warn", "FAIL"))]
-        return [step.partition(": not tried")[0].partition(": nobody")[0].partition(": message")[0] for step in steps]
-
-    def callback_settings(self) -> dict[str, str]:
-        """Settings for callbacks on a port that is free."""
-        return find_callback_settings()
-
-    def line_of(self, step: str) -> str:
-        """The line of one step."""
-        [line] = [line for line in self.said if line[6:].startswith(f"{step}: ")]
-        return line
-
-    def left_behind(self) -> set[str]:
-        """The ids of the bot's messages that are still there."""
-        discord = self.box.discord
-        return {
-            message["id"]
-            for person in ("olga", "mira")
-            for channel in ("gallery", "night-watch", "dm")
-            for message in discord.actor(person).messages(channel)
-            if int(message["author"]["id"]) == discord.application_id
-        }
-
-
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[LiveRun]:
-    async with Sandbox(data_dir=tmp_path / "box", seconds_per_image=(0.01, 0.02)) as box:
-        box.discord.rest.limits = NoLimits(box.clock)
-        box.discord.gateway.identify_spacing_ms = 0
-        yield LiveRun(box, tmp_path)
+    async with open_live_run(tmp_path) as run:
+        yield run
 
 
 def all_steps() -> set[str]:
@@ -150,22 +41,26 @@ def all_steps() -> set[str]:
 
 async def test_everything_is_as_expected_and_nothing_is_left_behind(live: LiveRun) -> None:
     live.press_by("mira")
-    thread_id = live.box.discord.channels["night-watch"].id
-    assert await live.run(private_thread_id=thread_id, with_button=True) == 0, live.said
+    assert await live.run(with_button=True, **live.places()) == 0, live.said
     assert live.surprises() == []
-    assert {step for step in all_steps() if not live.line_of(step).startswith("ok")} == set()
+    steps = all_steps() - {Expected.COMMAND_SWITCHED_OFF.value.step}
+    assert {step for step in steps if not live.line_of(step).startswith("ok")} == set()
     assert live.line_of("removal") == "ok    removal: everything that was made is removed"
     assert live.left_behind() == set()
     broken = [violation.where.split(" ")[0] for violation in live.box.discord.violations]
-    assert broken == ["PATCH", "PATCH", "PATCH"], "the one by id alone, and two with too many bytes"
+    assert broken == ["PATCH"] * 4, "the one by id alone, and three with too many bytes"
 
 
 @pytest.mark.parametrize(
     ("lie", "steps"),
     [
         (Lie.KEPT_BY_ID_ALONE, [Expected.ID_ALONE.value.step]),
-        (Lie.NO_TEXT_LIMIT, [Expected.TEXT.value.step, Expected.GALLERY_TEXT.value.step]),
+        (
+            Lie.NO_TEXT_LIMIT,
+            [each.value.step for each in (Expected.TEXT, Expected.GALLERY_TEXT, Expected.MENU_TEXT)],
+        ),
         (Lie.OPEN_PRIVATE_THREADS, [Expected.PRIVATE_THREAD.value.step]),
+        (Lie.SERVER_COMMANDS_ONLY, ["command: installs and contexts in the answer"]),
         (Lie.NO_ATTACHMENT_IDS, [IDS, IDS, Expected.ID_ALONE.value.step]),
     ],
 )
@@ -328,7 +223,7 @@ async def test_a_report_masks_every_secret_is_private_and_replaces_nothing(live:
     live.press_by("olga")
     live.clock.longest = POLL_SECONDS
     report = live.folder / "report.md"
-    options = {"with_button": True, "buy": True, "is_confirmed": True, "report": report}
+    options = {"with_button": True, "buy": True, "is_confirmed": True, "report": report, **live.places()}
     assert await live.run(settings=live.callback_settings(), **options) == 0, live.said
     text = report.read_text("utf-8")
     discord, images = live.box.discord, live.box.images

@@ -15,10 +15,11 @@ from discord import ui
 from bot import EXTENSIONS
 from discord_api.live_calls import PRESS_PREFIX, Answer
 from doctor.live.arguments import BadArguments, LiveOptions, parse_arguments
-from doctor.live.card_steps import LONG_DESCRIPTION, LONG_TEXT
-from doctor.live.expectations import Expected, judge, judge_ids
+from doctor.live.card_steps import LONG_DESCRIPTION, LONG_LABELS, LONG_TEXT, MENUS
+from doctor.live.expectations import Expected, judge, judge_created, judge_ids
 from doctor.live.image_expectations import Course, cost_of, judge_course
 from doctor.live.image_files import NINE_MIB, large_image, small_image
+from doctor.live.press_expectations import judge_permissions
 from doctor.live.report import Report
 from doctor.model import Finding, Level
 from qwen.image_header import read_image_header
@@ -35,11 +36,23 @@ def test_a_channel_alone_buys_nothing_and_asks_for_a_press() -> None:
 
 
 def test_every_option_is_read() -> None:
-    words = f"--live {CHANNEL} --private-thread 7 --no-button --buy-one --yes --report out.md"
-    assert parse_arguments(words.split()) == LiveOptions(CHANNEL, 7, False, True, True, Path("out.md"))
+    words = f"--live {CHANNEL} --private-thread 7 --without-bot 8 --no-button --buy-one --yes --report out.md"
+    assert parse_arguments(words.split()) == LiveOptions(CHANNEL, 7, None, 8, False, True, True, Path("out.md"))
+    assert parse_arguments(["--live", "1", "--without-files", "9"]) == LiveOptions(1, without_files_id=9)
 
 
-@pytest.mark.parametrize("words", ["--live", "--live x", "--live 0", "--live 9223372036854775808", "--live 1 --by"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--live",
+        "--live x",
+        "--live 0",
+        "--live 9223372036854775808",
+        "--live 1 --by",
+        "--live 1 --without-bot x",
+        "--live 1 --without-files 2 --no-button",
+    ],
+)
 def test_other_arguments_are_refused_with_the_usage(words: str) -> None:
     with pytest.raises(BadArguments, match=r"^usage: python bot\.py doctor --live CHANNEL_ID"):
         parse_arguments(words.split())
@@ -63,6 +76,38 @@ def test_the_status_alone_is_not_enough_where_a_code_is_expected() -> None:
     assert judge(Expected.CARD, Answer(None, "TimeoutError")).text == "Discord said instead: nothing (TimeoutError)"
 
 
+def test_a_command_with_other_installs_or_contexts_is_a_warning() -> None:
+    assert judge_created("both", "both").level is Level.OK
+    found = judge_created("one", "both")
+    assert found.text == "Discord said instead: one"
+    assert found.level is Level.WARN and "developer portal" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("lacking", "is_bot_there", "said", "advice"),
+    [
+        ([], True, "as expected: 99, with all that the bot needs here", ""),
+        (["Attach Files"], True, "app_permissions 99, without Attach Files", "refuses /imagine here"),
+        (["Read Message History"], True, "without Read Message History", "/history shows no pictures"),
+        (["Connect", "Read Message History"], True, "without Connect, Read Message History", "refuses /imagine here"),
+        (
+            [],
+            False,
+            "app_permissions 99: by them the bot is not here",
+            "takes the bot for absent",
+        ),
+    ],
+)
+def test_permissions_of_a_press_are_judged_by_what_the_bot_needs(
+    lacking: list[str], is_bot_there: bool, said: str, advice: str
+) -> None:
+    found = judge_permissions(99, lacking, is_bot_there=is_bot_there, of_commands_alone=False)
+    assert said in found.text and advice in found.advice
+    assert found.level is (Level.WARN if lacking or not is_bot_there else Level.OK)
+    if lacking == ["Read Message History"]:
+        assert "/imagine" not in found.advice
+
+
 def test_ids_that_are_missing_are_a_warning() -> None:
     assert judge_ids(True, Answer(200)).level is Level.OK
     assert judge_ids(False, Answer(200)).level is Level.WARN
@@ -73,8 +118,11 @@ def test_the_long_texts_have_the_bytes_that_their_steps_name_and_the_bot_sends_l
     assert f"{text:,} bytes" in Expected.TEXT.value.step
     assert f"{descriptions:,} bytes" in Expected.GALLERY_TEXT.value.step
     assert f"{descriptions:,} bytes" in Expected.FILE_TEXT.value.step
-    assert min(text, descriptions) > 10_170 > TEXT_BYTES_MAX
+    labels = MENUS * sum(len(label.encode()) for label in LONG_LABELS)
+    assert f"{labels:,} bytes" in Expected.MENU_TEXT.value.step
+    assert min(text, descriptions, labels) > 10_170 > TEXT_BYTES_MAX
     assert len(LONG_TEXT) <= 4000 and len(LONG_DESCRIPTION) <= 1024
+    assert len(LONG_LABELS) <= 25 and max(map(len, LONG_LABELS)) <= 100
 
 
 def test_the_pictures_are_whole_images_and_the_large_one_fits_below_discords_limit() -> None:
