@@ -43,7 +43,6 @@ from command_line import (
     diagnose,
     try_live,
 )
-from core import Resources, measured
 from discord_api.command_lists import CommandLists
 from discord_api.command_sync import keep_commands_current, mark_commands, payloads_of
 from discord_api.endpoints import point_library_at, quiet_library, read_leniently, send_version
@@ -65,7 +64,8 @@ from processes.identify_turns import IdentifyTurns
 from processes.model import Presence, Role
 from qwen.client import QwenClient, open_sessions
 from qwen.images import ImageDownloader, open_download_session
-from services import Services, build_services
+from services.build import Services, build_services
+from services.resources import Resources, measured
 from settings import Settings, SettingsError, examine_settings, load_settings
 from store.database import Database, open_database
 from store.errors import DatabaseInUse, DatabaseUnreachable, StoreError

@@ -1,4 +1,4 @@
-"""What the worker needs of other rooms, as protocols; services.py passes the real ones in."""
+"""What the worker needs of other rooms, as protocols; services/ passes the real ones in."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from observability.health import ProcessFacts
 from observability.loop_stall import watch_loop
 from observability.metrics import Metrics
-from services import Services
+from services.build import Services
 from web.callback_routes import CallbackRoutes
 from web.health_routes import HealthRoutes
 from web.server import Routes, listen_host, open_web

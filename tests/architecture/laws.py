@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
-    *("backoff", "bot", "command_line", "core", "policies", "services", "setting_parsers", "settings"),
+    *("backoff", "bot", "command_line", "policies", "services", "setting_parsers", "settings"),
     *("version", "web"),
     *(
         "charts",

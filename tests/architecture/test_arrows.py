@@ -24,14 +24,14 @@ FLOORS = (
     # One I/O library a module.
     ("observability", "store", "qwen", "images", "charts", "credits", "limits", "people", "processes",
      "generations.clock", "generations.records", "reports"),
-    ("generations", "reports.service"),
+    ("generations", "reports.service", "services.resources"),
     ("generations.worker",),
     ("discord_api",),
-    ("ui.texts",),
+    ("ui.texts", "services.use_cases"),
     ("ui.views",),
     ("ui.delivery",),
     ("ui",),
-    ("cogs", "doctor", "web", "services", "core", "command_line", "policies"),
+    ("cogs", "doctor", "web", "services", "command_line", "policies"),
     ("bot",),
 )  # fmt: skip
 

@@ -20,13 +20,13 @@ import simcord
 from simcord.http import RequestContext, route
 
 from bot import ImagineBot
-from core import Resources
 from credits.allowance import CreditPeriod
 from credits.model import Balance
 from discord_api.stored_commands import sync_stored_commands
 from generations import records
 from generations.model import Generation
-from services import Services, build_services
+from services.build import Services, build_services
+from services.resources import Resources
 from store.database import Database
 from tests.doubles import DatabaseInFront, FakeImageStore, ScriptedService, make_settings
 

@@ -12,13 +12,14 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from core import Core, Resources, build_core
 from generations import records
 from generations.callbacks import Callbacks
 from generations.errors import NotCancellable
 from generations.model import Request, State
 from images.image_memory import ImageMemory
 from processes.wakeups import WORK, keep_listening
+from services.resources import Resources
+from services.use_cases import UseCases, build_use_cases
 from store.database import Database
 from store.errors import DatabaseLost
 from store.notifications import PING_SECONDS, listen, notify
@@ -181,7 +182,7 @@ async def test_a_server_that_is_gone_is_a_lost_database_for_a_listener(tmp_path:
         await listen(f"postgresql://postgres@/x?host={tmp_path}", WORK, lambda: None, sleep=asyncio.sleep)
 
 
-def core_of(database: Database, clock: ManualClock) -> Core:
+def use_cases_of(database: Database, clock: ManualClock) -> UseCases:
     resources = Resources(
         database,
         shared=True,
@@ -191,22 +192,22 @@ def core_of(database: Database, clock: ManualClock) -> Core:
         rng=random.Random(7),
         owner="this",
     )
-    return build_core(make_settings(), resources, ImageMemory(), FakeDelivery(), FakeOperator(), None)
+    return build_use_cases(make_settings(), resources, ImageMemory(), FakeDelivery(), FakeOperator(), None)
 
 
 @pytest.mark.postgres
 async def test_a_process_announces_work_only_when_it_can_not_take_it_on_itself(
     postgresql: Database, postgresql_opened_twice: OpenedTwice
 ) -> None:
-    core = core_of(postgresql, ManualClock())
+    use_cases = use_cases_of(postgresql, ManualClock())
     async with listening(postgresql_opened_twice.address) as ear:
         for generation_id in (1, 2, 3):
             asked = origin(generation_id)
-            await core.generations.request(Request("a lighthouse", seed=5), asked, requester_of(asked))
-        await core.generations.confirm_card(1, 9001)
-        await core.worker.drain()
-        await core.generations.confirm_card(2, 9002)
+            await use_cases.generations.request(Request("a lighthouse", seed=5), asked, requester_of(asked))
+        await use_cases.generations.confirm_card(1, 9001)
+        await use_cases.worker.drain()
+        await use_cases.generations.confirm_card(2, 9002)
         await ear.until(2)
-        await core.generations.confirm_card(3, 9003)
+        await use_cases.generations.confirm_card(3, 9003)
         await ear.until(3)
         assert ear.times == 3, "the first one was not announced"

@@ -15,7 +15,7 @@ import pytest
 from bot import EXTENSIONS, ImagineBot, open_resources
 from discord_api.errors import NotLoggedIn, asking
 from discord_api.login import log_in
-from services import build_services
+from services.build import build_services
 from settings import Settings
 from tests.doubles import ManualClock
 from tests.integration.discord_rest import DiscordRest, a_discord

@@ -149,7 +149,7 @@ ROOMS = {
 
 _WHOLE_BOT = "its tests run a whole bot, and each mutant would take them all"
 NOT_MUTATED = {
-    **dict.fromkeys(("bot", "cogs", "command_line", "core", "services", "ui", "web"), _WHOLE_BOT),
+    **dict.fromkeys(("bot", "cogs", "command_line", "services", "ui", "web"), _WHOLE_BOT),
     "doctor": "its judgements are tested by faults made on purpose, over all of it at once",
     "policies": "texts, and files that its tests have a process of the bot write",
     "version": "one constant",

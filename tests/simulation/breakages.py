@@ -1,7 +1,7 @@
 """Deliberate breakages of the product, each of which the simulation must notice. Run by test_breakages.py.
 
-A breakage lists what it replaces during its runs: (owner, name, replacement). Classes that core.py and services.py
-build are replaced there; functions and methods where they are looked up.
+A breakage lists what it replaces during its runs: (owner, name, replacement). Classes that services/ builds are
+replaced there; functions and methods where they are looked up.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import update
 
-import core
-import services
 from credits import ledger
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
@@ -43,6 +41,7 @@ from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
+from services import build, use_cases
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
 from tests.simulation.sweep import DAYS, Death
@@ -448,8 +447,8 @@ async def delete_nothing(*_: Any, **__: Any) -> list[str]:
 
 
 def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
-    """Return replacements of classes that core.py and services.py build, by their names there."""
-    return tuple((core if hasattr(core, name) else services, name, kind) for name, kind in classes.items())
+    """Return replacements of classes that services/ builds, by their names there."""
+    return tuple((use_cases if hasattr(use_cases, name) else build, name, kind) for name, kind in classes.items())
 
 
 LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (records, moves, claims, cards))

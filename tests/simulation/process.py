@@ -9,14 +9,14 @@ from typing import Any
 
 from discord.webhook.async_ import async_context
 
-from core import Resources
 from generations.model import Request
 from generations.worker.loop import IDLE_SECONDS, HandedOut
 from limits.model import Requester
 from qwen.client import QwenClient, Sessions
 from qwen.images import ImageDownloader
 from qwen.models import OutputFormat, Size
-from services import build_services
+from services.build import build_services
+from services.resources import Resources
 from settings import Settings
 from store.database import Database
 from tests.doubles import make_settings

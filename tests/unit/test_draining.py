@@ -11,7 +11,7 @@ import pytest
 
 from bot import CLOSE_SECONDS, STOP_SECONDS, finish
 from generations.clock import Deadline
-from services import DRAIN_SECONDS, LAST_CALLS_SECONDS, Services
+from services.build import DRAIN_SECONDS, LAST_CALLS_SECONDS, Services
 from tests.doubles import ManualClock
 
 

@@ -12,7 +12,7 @@ import pytest
 from discord import ui
 from sqlalchemy import BigInteger
 
-import services  # noqa: F401 - so that all controls and tables are there
+import services.build  # noqa: F401 - so that all controls and tables are there
 from store.tables import Text, metadata
 from tests.unit.test_settings import load
 from ui.interactions.admin_forms import parse_ids

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from core import Resources, build_core
 from credits.model import Balance
 from discord_api.snowflakes import snowflake_at
 from generations import records
@@ -16,6 +15,8 @@ from generations.model import Generation, Origin, Request, State
 from generations.service import Accepted
 from images.image_memory import ImageMemory
 from observability.metrics import NO_METRICS, Metrics
+from services.resources import Resources
+from services.use_cases import build_use_cases
 from settings import Settings
 from store.database import Database
 from tests.doubles import (
@@ -65,10 +66,10 @@ class WorkerHarness:
             owner=f"process-{next(self.numbers)}",
             metrics=self.metrics,
         )
-        core = build_core(self.settings(), resources, ImageMemory(), self.delivery, self.operator, None)
-        self.ledger, self.generations = core.ledger, core.generations
-        self.context, self.worker = core.context, core.worker
-        self.history, self.privacy = core.history, core.privacy
+        use_cases = build_use_cases(self.settings(), resources, ImageMemory(), self.delivery, self.operator, None)
+        self.ledger, self.generations = use_cases.ledger, use_cases.generations
+        self.context, self.worker = use_cases.context, use_cases.worker
+        self.history, self.privacy = use_cases.history, use_cases.privacy
 
     def settings(self) -> Settings:
         return make_settings(

@@ -42,7 +42,7 @@ from ui.interactions.first_response import FirstResponse
 
 @dataclass(frozen=True, slots=True)
 class InteractionServices:
-    """What commands, buttons and forms use. Built by services.py."""
+    """What commands, buttons and forms use. Built by services/build.py."""
 
     settings: Settings
     clock: Clock

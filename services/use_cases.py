@@ -1,24 +1,21 @@
-"""Builds the services that know nothing of Discord, from the settings and what a process has opened.
+"""Build the services that know nothing of Discord, from the settings and what a process has opened.
 
 Opens nothing, starts nothing and reads no environment.
 """
 
 from __future__ import annotations
 
-import random
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from credits.allowance import Allowance
 from credits.daily_check import DailyCheck
 from credits.ledger import Ledger
 from generations.callbacks import Callbacks
-from generations.clock import Clock
 from generations.history import History
 from generations.poll_schedule import PollSchedule
-from generations.ports import Delivery, ImageService, ImageStore, Operator, Pings
+from generations.ports import Delivery, Operator, Pings
 from generations.prices import price_of
 from generations.privacy import Privacy
 from generations.service import Generations
@@ -30,9 +27,9 @@ from limits.request_limits import RequestLimits
 from limits.service import Limits
 from limits.spend_alerts import FULL_PERCENT, SpendAlert, SpendAlerts
 from limits.usage import SpendLimits
-from observability.metrics import NO_METRICS, Metrics
 from people.service import People
 from processes.wakeups import WORK
+from services.resources import Resources
 from settings import Settings
 from store.database import Database
 from store.notifications import notify
@@ -41,38 +38,8 @@ from ui.texts import limits as texts_limits
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """What a process opens and all its services share.
-
-    *shared*: other processes may use this database too. *owner*: the name of this process, which no other one has.
-    *token_bytes*: a source of bytes that nobody can guess.
-    """
-
-    database: Database
-    shared: bool
-    service: ImageService
-    store: ImageStore
-    clock: Clock
-    rng: random.Random
-    owner: str
-    token_bytes: Callable[[int], bytes] = secrets.token_bytes
-    metrics: Metrics = NO_METRICS
-
-
-def measured(resources: Resources) -> Resources:
-    """Return *resources* with metrics, in which the calls of the image API are counted."""
-    from observability.prometheus import PrometheusMetrics  # only where they are read: its library takes 4 MB
-    from qwen.measured import MeasuredService, MeasuredStore
-
-    metrics, monotonic = PrometheusMetrics(), resources.clock.monotonic
-    service = MeasuredService(resources.service, metrics, monotonic)
-    store = MeasuredStore(resources.store, metrics, monotonic)
-    return replace(resources, metrics=metrics, service=service, store=store)
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """The services that know nothing of Discord."""
+class UseCases:
+    """The services that know nothing of Discord, from the ledger to the worker."""
 
     ledger: Ledger
     generations: Generations
@@ -86,7 +53,7 @@ class Core:
     worker: Worker
 
 
-def build_core(
+def build_use_cases(
     settings: Settings,
     resources: Resources,
     images: ImageMemory,
@@ -95,8 +62,8 @@ def build_core(
     pings: Pings | None,
     *,
     maintenance: Sequence[Callable[[], Awaitable[None]]] = (),
-) -> Core:
-    """Build the services that know nothing of Discord. *pings* None: nobody is pinged. *maintenance*: of others.
+) -> UseCases:
+    """Build them all. *pings* None: nobody is pinged. *maintenance*: of others.
 
     The worker and callbacks get the database in the background, so that they hold up no command.
     """
@@ -141,7 +108,7 @@ def build_core(
     worker = _build_worker(settings, resources, context, generations, delivery)
     history = History(database, ledger, clock, resources.store, owner=resources.owner, images=images)
     people, changes = People(database), Limits(database, clock)
-    return Core(ledger, generations, history, people, privacy, changes, limits, callbacks, context, worker)
+    return UseCases(ledger, generations, history, people, privacy, changes, limits, callbacks, context, worker)
 
 
 def _build_worker(

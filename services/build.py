@@ -1,4 +1,4 @@
-"""Builds the services of one process from its settings and open resources, for bot.py, the simulation and the tests.
+"""Build the services of one process from its settings and open resources, for bot.py, the simulation and the tests.
 
 Opens nothing, starts nothing and reads no environment. Must not know the cogs.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charts.service import UsageCharts
-from core import Core, Resources, build_core, build_request_limits
 from credits.ledger import Ledger
 from discord_api.command_ids import CommandIds
 from discord_api.guild_list import GuildList
@@ -37,6 +36,8 @@ from processes.service import Processes
 from processes.status import StatusReader, ThisProcess
 from processes.wakeups import keep_listening
 from reports.service import Reports
+from services.resources import Resources
+from services.use_cases import UseCases, build_request_limits, build_use_cases
 from settings import Settings
 from store.address import parse_database_url
 from store.database import Database
@@ -145,46 +146,46 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     notices = ReportNotices(client, reports, limits, operator.owners, report_buttons)
     log_channels = GuildLog(client, channels, outbox, clock)
     maintenance = (notices.run_due, operator.run_due, log_channels.run_due)
-    core = build_core(settings, resources, images, delivery, operator, card_pings, maintenance=maintenance)
+    use_cases = build_use_cases(settings, resources, images, delivery, operator, card_pings, maintenance=maintenance)
     command_ids = CommandIds(client, partial(database.read, load_value), settings.discord_api_url)
-    first_progress = core.worker.publisher.first_progress
+    first_progress = use_cases.worker.publisher.first_progress
     services = Services(
         settings=settings,
         clock=clock,
         rng=resources.rng,
-        generations=core.generations,
-        history=core.history,
-        people=core.people,
-        privacy=core.privacy,
-        limits=core.limits,
-        request_limits=core.request_limits,
+        generations=use_cases.generations,
+        history=use_cases.history,
+        people=use_cases.people,
+        privacy=use_cases.privacy,
+        limits=use_cases.limits,
+        request_limits=use_cases.request_limits,
         token_only=token_only,
         delivery=delivery,
         thumbnails=Thumbnails(client, clock),
         first_response=FirstResponse(
-            core.generations, delivery, clock, first_progress, token_only, buttons=card_buttons, channels=channels
+            use_cases.generations, delivery, clock, first_progress, token_only, buttons=card_buttons, channels=channels
         ),
-        card_deletion=CardDeletion(client, core.generations, clock),
+        card_deletion=CardDeletion(client, use_cases.generations, clock),
         reports=reports,
         report_notices=notices,
         guild_log=log_channels,
         names=Names(client, clock),
         owners=BotOwners(client, clock, settings.owner_ids),
-        credit_changes=CreditChanges(database, core.ledger, clock),
-        status=_build_status(settings, resources, core, presence),
-        usage_charts=UsageCharts(database, core.request_limits.calendar),
+        credit_changes=CreditChanges(database, use_cases.ledger, clock),
+        status=_build_status(settings, resources, use_cases, presence),
+        usage_charts=UsageCharts(database, use_cases.request_limits.calendar),
         command_permissions=CommandPermissions(client, clock, command_ids),
         command_ids=command_ids,
         database=database,
-        ledger=core.ledger,
-        callbacks=core.callbacks,
-        worker=core.worker,
+        ledger=use_cases.ledger,
+        callbacks=use_cases.callbacks,
+        worker=use_cases.worker,
         pings=card_pings,
         operator=operator,
         guild_list=_build_guild_list(resources, client),
         presence=presence,
-        open_gauges=partial(_open_gauges, settings, resources, core, presence),
-        processes=_build_processes(settings, resources, database_clock, core, presence) if resources.shared else None,
+        open_gauges=partial(_open_gauges, settings, resources, use_cases, presence),
+        processes=_build_processes(settings, resources, database_clock, use_cases.worker, presence),
     )
     client.services = services
     return services
@@ -217,7 +218,7 @@ async def _claim_alert(resources: Resources, matter: str, seconds: float) -> boo
 
 
 def _open_gauges(
-    settings: Settings, resources: Resources, core: Core, presence: Presence, facts: Callable[[], ProcessFacts]
+    settings: Settings, resources: Resources, use_cases: UseCases, presence: Presence, facts: Callable[[], ProcessFacts]
 ) -> GaugeReader:
     """Build what reads the gauges of /metrics."""
     from processes.gauges import GaugeReader  # only where they are read
@@ -226,19 +227,19 @@ def _open_gauges(
     return GaugeReader(
         resources.database.in_background(),
         resources.clock,
-        ThisProcess(resources.owner, presence, core.worker.steps, resources.shared),
-        core.request_limits,
-        api=partial(read_api_health, core.context),
+        ThisProcess(resources.owner, presence, use_cases.worker.steps, resources.shared),
+        use_cases.request_limits,
+        api=partial(read_api_health, use_cases.context),
         facts=facts,
         folder=None if resources.database.is_postgresql else Path(str(address.database)).parent,
     )
 
 
-def _build_status(settings: Settings, resources: Resources, core: Core, presence: Presence) -> StatusReader:
+def _build_status(settings: Settings, resources: Resources, use_cases: UseCases, presence: Presence) -> StatusReader:
     database, clock, most = resources.database, resources.clock, settings.max_images_per_user
-    this = ThisProcess(resources.owner, presence, core.worker.steps, resources.shared)
-    api = partial(read_api_health, core.context)
-    return StatusReader(database, clock, this, core.request_limits, api=api, max_per_user=most)
+    this = ThisProcess(resources.owner, presence, use_cases.worker.steps, resources.shared)
+    api = partial(read_api_health, use_cases.context)
+    return StatusReader(database, clock, this, use_cases.request_limits, api=api, max_per_user=most)
 
 
 def _build_guild_list(resources: Resources, client: ImagineClient) -> GuildList:
@@ -253,9 +254,10 @@ def _build_guild_list(resources: Resources, client: ImagineClient) -> GuildList:
 
 
 def _build_processes(
-    settings: Settings, resources: Resources, clock: DatabaseClock, core: Core, presence: Presence
-) -> Processes:
-    worker = core.worker
+    settings: Settings, resources: Resources, clock: DatabaseClock, worker: Worker, presence: Presence
+) -> Processes | None:
+    if not resources.shared:
+        return None
     return Processes(
         resources.database,
         clock,
