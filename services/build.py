@@ -5,7 +5,6 @@ Opens nothing, starts nothing and reads no environment. Must not know the cogs.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,14 +21,11 @@ from generations import records
 from generations.callbacks import Callbacks
 from generations.clock import DatabaseClock, Deadline
 from generations.credit_changes import CreditChanges
-from generations.follow_ups import FollowUps
-from generations.stale_edits import StaleEditGuard
 from generations.token_only_channels import TokenOnlyChannels
 from generations.worker.api_health import read_api_health
 from generations.worker.loop import Worker
 from images.image_memory import ImageMemory
 from limits import records as limit_records
-from limits.outbox import Outbox
 from observability.health import ProcessFacts
 from processes.model import Presence, Role
 from processes.service import Processes
@@ -37,28 +33,20 @@ from processes.status import StatusReader, ThisProcess
 from processes.wakeups import keep_listening
 from reports.service import Reports
 from services.resources import Resources
+from services.senders import Senders, build_senders
 from services.use_cases import UseCases, build_request_limits, build_use_cases
 from settings import Settings
 from store.address import parse_database_url
 from store.database import Database
-from store.errors import DatabaseLost
 from store.key_values import load_value
-from store.leases import take_lease
-from ui.delivery import cards, guild_log, owner_alerts, pings, report_notices
-from ui.delivery.cards import DiscordDelivery
 from ui.delivery.channel_lookup import ChannelLookup
-from ui.delivery.guild_log import GuildLog
 from ui.delivery.image_urls import Thumbnails
 from ui.delivery.names import Names
-from ui.delivery.owner_alerts import OwnerAlerts
-from ui.delivery.pings import CardPings
-from ui.delivery.report_notices import ReportNotices
 from ui.interactions.buttons import card_buttons
 from ui.interactions.card_deletion import CardDeletion
 from ui.interactions.client import ImagineClient, InteractionServices
 from ui.interactions.command_permissions import CommandPermissions
 from ui.interactions.first_response import FirstResponse
-from ui.interactions.report_decisions import report_buttons
 
 if TYPE_CHECKING:
     from processes.gauges import GaugeReader
@@ -75,8 +63,7 @@ class Services(InteractionServices):
     ledger: Ledger
     callbacks: Callbacks | None
     worker: Worker
-    pings: CardPings
-    operator: OwnerAlerts
+    senders: Senders
     guild_list: GuildList
     presence: Presence
     open_gauges: Callable[[Callable[[], ProcessFacts]], GaugeReader]
@@ -119,14 +106,7 @@ class Services(InteractionServices):
         if self.processes is None or not self.processes.are_others:
             self.generations.drain()
         await self.worker.drain(deadline.left(reserve=LAST_CALLS_SECONDS))
-        senders = (
-            (self.delivery, cards.DRAIN_SECONDS),
-            (self.pings, pings.DRAIN_SECONDS),
-            (self.operator, owner_alerts.DRAIN_SECONDS),
-            (self.report_notices, report_notices.DRAIN_SECONDS),
-            (self.guild_log, guild_log.DRAIN_SECONDS),
-        )
-        await asyncio.gather(*(sender.drain(min(most, deadline.left())) for sender, most in senders))
+        await self.senders.drain(deadline)
 
 
 def build_services(settings: Settings, resources: Resources, client: ImagineClient) -> Services:
@@ -137,16 +117,13 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     database, clock = resources.database, resources.clock
     images = ImageMemory(settings.image_memory_mb * 1024 * 1024)
     token_only = TokenOnlyChannels(clock, database)
-    delivery = _build_delivery(resources, client, token_only, images)
-    claim = partial(_claim_alert, resources) if resources.shared else None
-    presence, channels, outbox = Presence(), ChannelLookup(client, clock), Outbox(database, clock)
-    operator = OwnerAlerts(client, clock, settings.owner_ids, claim, outbox)
-    card_pings = CardPings(client, clock, token_only)
+    presence, channels = Presence(), ChannelLookup(client, clock)
     reports, limits = Reports(database, clock, resources.store, images), build_request_limits(settings, database)
-    notices = ReportNotices(client, reports, limits, operator.owners, report_buttons)
-    log_channels = GuildLog(client, channels, outbox, clock)
-    maintenance = (notices.run_due, operator.run_due, log_channels.run_due)
-    use_cases = build_use_cases(settings, resources, images, delivery, operator, card_pings, maintenance=maintenance)
+    senders = build_senders(settings, resources, client, images, token_only, channels, reports, limits)
+    use_cases = build_use_cases(
+        *(settings, resources, images, limits, senders.delivery, senders.operator, senders.pings),
+        maintenance=senders.maintenance(),
+    )
     command_ids = CommandIds(client, partial(database.read, load_value), settings.discord_api_url)
     first_progress = use_cases.worker.publisher.first_progress
     services = Services(
@@ -160,15 +137,17 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         limits=use_cases.limits,
         request_limits=use_cases.request_limits,
         token_only=token_only,
-        delivery=delivery,
+        delivery=senders.delivery,
         thumbnails=Thumbnails(client, clock),
         first_response=FirstResponse(
-            use_cases.generations, delivery, clock, first_progress, token_only, buttons=card_buttons, channels=channels
+            *(use_cases.generations, senders.delivery, clock, first_progress, token_only),
+            buttons=card_buttons,
+            channels=channels,
         ),
         card_deletion=CardDeletion(client, use_cases.generations, clock),
         reports=reports,
-        report_notices=notices,
-        guild_log=log_channels,
+        report_notices=senders.report_notices,
+        guild_log=senders.guild_log,
         names=Names(client, clock),
         owners=BotOwners(client, clock, settings.owner_ids),
         credit_changes=CreditChanges(database, use_cases.ledger, clock),
@@ -180,8 +159,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         ledger=use_cases.ledger,
         callbacks=use_cases.callbacks,
         worker=use_cases.worker,
-        pings=card_pings,
-        operator=operator,
+        senders=senders,
         guild_list=_build_guild_list(resources, client),
         presence=presence,
         open_gauges=partial(_open_gauges, settings, resources, use_cases, presence),
@@ -189,32 +167,6 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     )
     client.services = services
     return services
-
-
-def _build_delivery(
-    resources: Resources, client: ImagineClient, token_only: TokenOnlyChannels, images: ImageMemory
-) -> DiscordDelivery:
-    database, clock = resources.database, resources.clock
-    return DiscordDelivery(
-        client,
-        clock,
-        StaleEditGuard(database.in_background(), clock) if resources.shared else None,
-        token_only,
-        FollowUps(database, clock),
-        rng=resources.rng,
-        images=images,
-        buttons=card_buttons,
-    )
-
-
-async def _claim_alert(resources: Resources, matter: str, seconds: float) -> bool:
-    """Take the lease of alerts about *matter*, or extend it. Return False while another process has it."""
-    now_ms = resources.clock.now_ms()
-    until_ms = now_ms + round(seconds * 1000)
-    try:
-        return await resources.database.run(take_lease, f"alert {matter}", resources.owner, now_ms, until_ms)
-    except DatabaseLost:
-        return True
 
 
 def _open_gauges(

@@ -57,6 +57,7 @@ def build_use_cases(
     settings: Settings,
     resources: Resources,
     images: ImageMemory,
+    limits: RequestLimits,
     delivery: Delivery,
     operator: Operator,
     pings: Pings | None,
@@ -79,7 +80,6 @@ def build_use_cases(
         if resources.shared and not worker.is_free():
             notify(tx, WORK)
 
-    limits = build_request_limits(settings, database)
     generations = _build_generations(settings, resources, ledger, limits, schedule, throttle, nudge, announce)
     callbacks = _build_callbacks(settings, resources, nudge, announce)
     privacy = Privacy(database, ledger, clock, resources.rng, limits.calendar, retention_days=settings.retention_days)

@@ -173,7 +173,7 @@ async def test_for_a_user_install_no_ping_is_sent_after_the_token_has_run_out(
     await work(scene, 20)
     await scene.env.advance_time(age_seconds - 25)
     with scene.env.time_context():
-        scene.services.pings.send(replace(await scene.only_generation(), origin=origin))
+        scene.services.senders.pings.send(replace(await scene.only_generation(), origin=origin))
     await scene.env.settle()
     assert len(follow_ups(scene)) == expected
     assert sent(scene) == []

@@ -69,7 +69,7 @@ async def arrives(scene: Scene) -> None:
     await scene.step()
     await scene.env.advance_time(10)
     await scene.step()
-    await scene.services.pings.drain()
+    await scene.services.senders.pings.drain()
     assert [image.state for image in (await scene.only_generation()).images] == [State.DELIVERED]
 
 

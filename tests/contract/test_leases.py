@@ -6,8 +6,8 @@ import asyncio
 import random
 from pathlib import Path
 
-from services.build import _claim_alert
 from services.resources import Resources
+from services.senders import _claim_alert
 from store.database import Database, open_database
 from store.leases import give_back_lease, take_lease
 from tests.doubles import FakeImageStore, ManualClock, ScriptedService

@@ -19,7 +19,7 @@ from generations.model import Request, State
 from images.image_memory import ImageMemory
 from processes.wakeups import WORK, keep_listening
 from services.resources import Resources
-from services.use_cases import UseCases, build_use_cases
+from services.use_cases import UseCases, build_request_limits, build_use_cases
 from store.database import Database
 from store.errors import DatabaseLost
 from store.notifications import PING_SECONDS, listen, notify
@@ -192,7 +192,9 @@ def use_cases_of(database: Database, clock: ManualClock) -> UseCases:
         rng=random.Random(7),
         owner="this",
     )
-    return build_use_cases(make_settings(), resources, ImageMemory(), FakeDelivery(), FakeOperator(), None)
+    settings = make_settings()
+    limits = build_request_limits(settings, database)
+    return build_use_cases(settings, resources, ImageMemory(), limits, FakeDelivery(), FakeOperator(), None)
 
 
 @pytest.mark.postgres

@@ -41,7 +41,7 @@ from qwen.client import QwenClient
 from qwen.errors import OutcomeUnknown, ServiceUnavailable
 from qwen.models import Size
 from qwen.protocol import parse_callback
-from services import build, use_cases
+from services import senders, use_cases
 from tests.simulation.run import play
 from tests.simulation.scenario import Scenario, draw, draw_plain
 from tests.simulation.sweep import DAYS, Death
@@ -448,7 +448,7 @@ async def delete_nothing(*_: Any, **__: Any) -> list[str]:
 
 def parts(**classes: type) -> tuple[tuple[Any, str, Any], ...]:
     """Return replacements of classes that services/ builds, by their names there."""
-    return tuple((use_cases if hasattr(use_cases, name) else build, name, kind) for name, kind in classes.items())
+    return tuple((use_cases if hasattr(use_cases, name) else senders, name, kind) for name, kind in classes.items())
 
 
 LOCKS = tuple((module, "lock_generation", lock_without_fence) for module in (records, moves, claims, cards))

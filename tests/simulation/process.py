@@ -151,9 +151,10 @@ class Process:
     @property
     def is_idle(self) -> bool:
         """Whether no step, edit, ping or alert is under way."""
-        parts = self.services
-        is_sending = parts.delivery._tasks or parts.pings._sending or parts.operator._telling
-        return not (parts.worker._running or is_sending or parts.guild_log.is_posting or parts.report_notices._working)
+        senders = self.services.senders
+        is_sending = senders.delivery._tasks or senders.pings._sending or senders.operator._telling
+        is_telling = senders.guild_log.is_posting or senders.report_notices._working
+        return not (self.services.worker._running or is_sending or is_telling)
 
 
 def settings_of(scenario: Scenario) -> Settings:

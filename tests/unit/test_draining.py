@@ -12,6 +12,7 @@ import pytest
 from bot import CLOSE_SECONDS, STOP_SECONDS, finish
 from generations.clock import Deadline
 from services.build import DRAIN_SECONDS, LAST_CALLS_SECONDS, Services
+from services.senders import Senders
 from tests.doubles import ManualClock
 
 
@@ -46,8 +47,14 @@ def services_of(worker_seconds: float, processes: Others | None = None) -> Any:
     parts: dict[str, Any] = {field.name: None for field in fields(Services)}
     parts |= {"clock": clock, "generations": Requests(), "worker": Part(clock, worker_seconds)}
     parts["processes"] = processes
-    parts |= {name: Part(clock, 0) for name in ("delivery", "pings", "operator", "report_notices", "guild_log")}
+    senders: dict[str, Any] = {field.name: Part(clock, 0) for field in fields(Senders)}
+    parts["senders"] = Senders(**senders)
     return Services(**parts)
+
+
+def given_to(senders: Any) -> list[list[float]]:
+    """Return the seconds that each sender was given, in the order of the fields."""
+    return [getattr(senders, field.name).given for field in fields(Senders)]
 
 
 def test_a_deadline_keeps_a_reserve_and_is_never_negative() -> None:
@@ -63,20 +70,19 @@ async def test_the_worker_leaves_time_for_the_last_calls_within_the_deadline() -
     services = services_of(1e9)
     await services.drain(20.0)
     assert services.worker.given == [20 - LAST_CALLS_SECONDS]
-    assert (services.delivery.given, services.pings.given, services.operator.given) == ([3], [2], [2]), "side by side"
-    assert services.report_notices.given == [2]
+    assert given_to(services.senders) == [[3], [2], [2], [2], [2]], "side by side"
 
 
 async def test_a_fast_worker_does_not_lengthen_the_wait_for_discord() -> None:
     services = services_of(0.0)
     await services.drain(DRAIN_SECONDS)
-    assert (services.delivery.given, services.pings.given, services.operator.given) == ([5], [2], [2])
+    assert given_to(services.senders) == [[5], [2], [2], [2], [2]]
 
 
 async def test_without_time_left_every_part_is_still_drained() -> None:
     services = services_of(1e9)
     await services.drain(0.0)
-    assert all(part.given == [0] for part in (services.worker, services.delivery, services.pings, services.operator))
+    assert [services.worker.given, *given_to(services.senders)] == [[0]] * 6
 
 
 def test_the_shares_of_the_deadline_fit_into_25_seconds() -> None:

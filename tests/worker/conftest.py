@@ -16,7 +16,7 @@ from generations.service import Accepted
 from images.image_memory import ImageMemory
 from observability.metrics import NO_METRICS, Metrics
 from services.resources import Resources
-from services.use_cases import build_use_cases
+from services.use_cases import build_request_limits, build_use_cases
 from settings import Settings
 from store.database import Database
 from tests.doubles import (
@@ -66,7 +66,9 @@ class WorkerHarness:
             owner=f"process-{next(self.numbers)}",
             metrics=self.metrics,
         )
-        use_cases = build_use_cases(self.settings(), resources, ImageMemory(), self.delivery, self.operator, None)
+        settings = self.settings()
+        limits = build_request_limits(settings, self.database)
+        use_cases = build_use_cases(settings, resources, ImageMemory(), limits, self.delivery, self.operator, None)
         self.ledger, self.generations = use_cases.ledger, use_cases.generations
         self.context, self.worker = use_cases.context, use_cases.worker
         self.history, self.privacy = use_cases.history, use_cases.privacy
