@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from credits.allowance import CreditPeriod
-from credits.daily_check import load_check
-from generations import records
 from generations.circuit import StopReason
 from generations.clock import Clock, done_within
 from generations.prices import price_of
-from limits import usage
 from limits.request_limits import RequestLimits
 from observability.health import ProcessFacts, health_fault, readiness_fault
 from observability.metrics import Reading
+from processes.counts import load_counts
 from processes.status import ApiHealth, ThisProcess
 from store.database import Database
 from store.errors import StoreError
@@ -74,12 +72,10 @@ class GaugeReader:
             return None
 
     def _read(self, tx: Transaction, now_ms: int) -> list[Reading]:
-        work, due_ms, check = records.load_due_work(tx, now_ms), records.oldest_due_ms(tx), load_check(tx)
-        periods = zip(
-            (CreditPeriod.DAY, CreditPeriod.MONTH),
-            usage.load_spent_by_outcome(tx, self._limits.calendar, now_ms),
-            (self._limits.spend.day, self._limits.spend.month),
-            strict=True,
+        counts = load_counts(tx, self._limits, now_ms)
+        periods = (
+            (CreditPeriod.DAY, counts.today, counts.spend.day),
+            (CreditPeriod.MONTH, counts.month, counts.spend.month),
         )
         spent = [
             reading
@@ -92,12 +88,12 @@ class GaugeReader:
             )
         ]
         return [
-            Reading("line_images", work.waiting),
-            Reading("images_in_flight", work.in_flight),
-            Reading("credits_held", price_of(1) * (work.waiting + work.in_flight)),
-            Reading("oldest_due_seconds", 0.0 if due_ms is None else max(0, now_ms - due_ms) / 1000),
-            *(Reading("images_stopped", work.circuit.reason is reason, (reason,)) for reason in StopReason),
-            Reading("ledger_faults", 0 if check is None else check.faults),
+            Reading("line_images", counts.waiting),
+            Reading("images_in_flight", counts.in_flight),
+            Reading("credits_held", price_of(1) * (counts.waiting + counts.in_flight)),
+            Reading("oldest_due_seconds", counts.overdue_seconds),
+            *(Reading("images_stopped", counts.circuit.reason is reason, (reason,)) for reason in StopReason),
+            Reading("ledger_faults", 0 if counts.check is None else counts.check.faults),
             *spent,
         ]
 

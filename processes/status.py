@@ -6,17 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from credits.daily_check import KeptCheck, load_check
-from generations import records
-from generations.circuit import StopReason
 from generations.clock import Clock
 from generations.records.delays import load_delays_ms
-from generations.records.line import Demand
-from limits import usage
 from limits.model import BOT, Pause
 from limits.records import load_pause
 from limits.request_limits import RequestLimits
-from limits.usage import SpendLimits, Spent
+from processes.counts import Counts, load_counts
 from processes.model import Presence, Process
 from processes.records import load_alive
 from store.database import Database
@@ -29,35 +24,25 @@ DELAYS = 200  # requests whose delays are read
 
 @dataclass(frozen=True, slots=True)
 class ApiHealth:
-    """What this process knows of the image API. Seconds; 0: no pause. *typical_seconds* None: not known yet.
-
-    *stopped*: why nothing is submitted until a try succeeds; None: that is not so.
-    """
+    """What this process knows of the image API. Seconds; 0: no pause. *typical_seconds* None: not known yet."""
 
     slots: int
     ceiling: int
     polls_paused: float
     posts_paused: float
     typical_seconds: float | None
-    stopped: StopReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BotStatus:
-    """How the bot was at *now_ms*. *me*: the name of the process that answers. *delays_ms*: of the newest requests,
-    from ready to posted."""
+    """How the bot was when *counts* were read. *me*: the name of the process that answers. *delays_ms*: of the newest
+    requests, from ready to posted."""
 
-    now_ms: int
+    counts: Counts
     me: str
     processes: tuple[Process, ...]
-    oldest_due_ms: int | None
-    demand: Demand
     delays_ms: list[int]
     pause: Pause | None
-    today: Spent
-    month: Spent
-    spend: SpendLimits
-    check: KeptCheck | None
     database: DatabaseFacts
     api: ApiHealth
 
@@ -74,7 +59,7 @@ class ThisProcess:
 
 
 class StatusReader:
-    """*api*: say how the image API is. *max_per_user*: images of one person that may be made at once."""
+    """*api*: say how the image API is."""
 
     def __init__(
         self,
@@ -84,34 +69,25 @@ class StatusReader:
         limits: RequestLimits,
         *,
         api: Callable[[], ApiHealth],
-        max_per_user: int,
     ) -> None:
         self._database = database
         self._clock = clock
         self._this = this
         self._api = api
         self._limits = limits
-        self._max_per_user = max_per_user
 
     async def read(self) -> BotStatus:
         """Return how the bot is now."""
         return await self._database.read(self._read, self._clock.now_ms())
 
     def _read(self, tx: Transaction, now_ms: int) -> BotStatus:
-        today, month = usage.load_spent_by_outcome(tx, self._limits.calendar, now_ms)
         alive = load_alive(tx, now_ms) if self._this.is_shared else (self._own_row(now_ms),)
         return BotStatus(
-            now_ms=now_ms,
+            counts=load_counts(tx, self._limits, now_ms),
             me=self._this.name,
             processes=alive,
-            oldest_due_ms=records.oldest_due_ms(tx),
-            demand=records.load_demand(tx, self._max_per_user),
             delays_ms=load_delays_ms(tx, DELAYS),
             pause=load_pause(tx, BOT),
-            today=today,
-            month=month,
-            spend=self._limits.spend,
-            check=load_check(tx),
             database=load_facts(tx),
             api=self._api(),
         )

@@ -151,7 +151,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         names=Names(client, clock),
         owners=BotOwners(client, clock, settings.owner_ids),
         credit_changes=CreditChanges(database, use_cases.ledger, clock),
-        status=_build_status(settings, resources, use_cases, presence),
+        status=_build_status(resources, use_cases, presence),
         usage_charts=UsageCharts(database, use_cases.request_limits.calendar),
         command_permissions=CommandPermissions(client, clock, command_ids),
         command_ids=command_ids,
@@ -187,11 +187,10 @@ def _open_gauges(
     )
 
 
-def _build_status(settings: Settings, resources: Resources, use_cases: UseCases, presence: Presence) -> StatusReader:
-    database, clock, most = resources.database, resources.clock, settings.max_images_per_user
+def _build_status(resources: Resources, use_cases: UseCases, presence: Presence) -> StatusReader:
     this = ThisProcess(resources.owner, presence, use_cases.worker.steps, resources.shared)
     api = partial(read_api_health, use_cases.context)
-    return StatusReader(database, clock, this, use_cases.request_limits, api=api, max_per_user=most)
+    return StatusReader(resources.database, resources.clock, this, use_cases.request_limits, api=api)
 
 
 def _build_guild_list(resources: Resources, client: ImagineClient) -> GuildList:

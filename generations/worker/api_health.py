@@ -1,4 +1,4 @@
-"""Say what this process knows of the image API, for /owner status."""
+"""Say what this process knows of the image API, for /owner status and /metrics."""
 
 from __future__ import annotations
 
@@ -15,5 +15,4 @@ def read_api_health(context: StepContext) -> ApiHealth:
         throttle.wait_seconds(now),
         throttle.post_wait_seconds(now),
         context.schedule.typical_seconds(),
-        context.circuit.reason,
     )

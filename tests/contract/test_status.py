@@ -9,6 +9,7 @@ from sqlalchemy import text
 from credits.daily_check import CHECK_MS, DailyCheck, KeptCheck, load_check
 from credits.records import account_sums, account_sums_after
 from generations import records
+from generations.circuit import CLOSED, Circuit, StopReason
 from generations.model import State
 from generations.records.delays import load_delays_ms
 from limits import usage
@@ -33,7 +34,6 @@ def reader(harness: Harness, *, is_shared: bool) -> StatusReader:
         ThisProcess("me", presence, lambda: 3, is_shared),
         RequestLimits(harness.database, ZoneInfo("UTC"), SpendLimits(100, 1000)),
         api=lambda: HEALTHY,
-        max_per_user=3,
     )
 
 
@@ -45,7 +45,7 @@ async def test_a_process_that_is_alone_tells_of_itself(harness: Harness) -> None
     status = await status_of(harness)
     (alone,) = status.processes
     assert (alone.name, alone.shards_up, alone.steps, alone.started_at_ms) == ("me", 2, 3, harness.clock.at_ms - 5000)
-    assert (status.me, status.api, status.check, status.delays_ms) == ("me", HEALTHY, None, [])
+    assert (status.me, status.api, status.counts.check, status.delays_ms) == ("me", HEALTHY, None, [])
 
 
 async def test_of_several_processes_those_that_are_alive_are_told(harness: Harness) -> None:
@@ -61,8 +61,8 @@ async def test_the_line_is_counted_and_its_oldest_work_named(harness: Harness) -
     await harness.ask(2, OTTO)
     await harness.admit(max_in_flight=1)
     status = await status_of(harness)
-    assert (status.demand.waiting, status.demand.in_flight) == (2, 1)
-    assert status.oldest_due_ms == harness.clock.at_ms
+    assert (status.counts.waiting, status.counts.in_flight) == (2, 1)
+    assert status.counts.oldest_due_ms == harness.clock.at_ms
 
 
 async def test_what_is_spent_is_counted_by_day_and_month(harness: Harness) -> None:
@@ -71,9 +71,16 @@ async def test_what_is_spent_is_counted_by_day_and_month(harness: Harness) -> No
     await harness.ask(2, OTTO)
     key = harness.generations._limits.calendar.key(800, OTTO, harness.clock.at_ms)
     await harness.database.run(usage.count_made, key, price=5, charged=4, is_late=False)
-    status = await status_of(harness)
-    assert (status.today, status.month) == (Spent(0, 4, 0), Spent(10, 4, 0))
-    assert (status.month.total, status.spend) == (14, SpendLimits(100, 1000))
+    counts = (await status_of(harness)).counts
+    assert (counts.today, counts.month) == (Spent(0, 4, 0), Spent(10, 4, 0))
+    assert (counts.month.total, counts.spend) == (14, SpendLimits(100, 1000))
+
+
+async def test_what_stops_all_images_is_told_as_the_rows_say_it(harness: Harness) -> None:
+    stopped = Circuit(StopReason.KEY_REFUSED, 1, harness.clock.at_ms)
+    assert (await status_of(harness)).counts.circuit == CLOSED
+    await harness.database.run(records.save_circuit, stopped)
+    assert (await status_of(harness)).counts.circuit == stopped
 
 
 async def test_the_database_says_what_it_is(harness: Harness) -> None:
@@ -118,7 +125,7 @@ async def test_the_ledger_is_checked_once_a_day_and_the_result_kept(harness: Har
     assert await harness.database.read(load_check) == first
     harness.clock.at_ms += 1
     await check_of(harness, told).run_maintenance()
-    assert (await status_of(harness)).check == KeptCheck(harness.clock.at_ms, 3, 0)
+    assert (await status_of(harness)).counts.check == KeptCheck(harness.clock.at_ms, 3, 0)
     assert told == []
 
 

@@ -61,13 +61,13 @@ ROOMS = {
     ),
     "processes": Room(
         (
-            *("processes/identify_turns.py", "processes/model.py", "processes/records.py", "processes/service.py"),
-            *("processes/shard_coverage.py", "processes/status.py"),
+            *("processes/counts.py", "processes/identify_turns.py", "processes/model.py", "processes/records.py"),
+            *("processes/service.py", "processes/shard_coverage.py", "processes/status.py"),
         ),
         (
             *("tests/unit/test_identify_turns.py", "tests/unit/test_shard_coverage.py"),
             *("tests/contract/test_identify_turns.py", "tests/contract/test_processes.py"),
-            "tests/contract/test_status.py",
+            *("tests/contract/test_gauges.py", "tests/contract/test_status.py"),
         ),
     ),
     "schedule": Room(

@@ -9,11 +9,11 @@ from discord import ui
 
 from credits.daily_check import KeptCheck
 from credits.model import Balance, Entry, EntryKind
-from generations.circuit import StopReason
+from generations.circuit import CLOSED, Circuit, StopReason
 from generations.credit_changes import LedgerPage
-from generations.records.line import Demand
 from limits.model import Pause
 from limits.usage import SpendLimits, Spent
+from processes.counts import Counts
 from processes.model import Process, Role
 from processes.status import ApiHealth, BotStatus
 from store.database_facts import DatabaseFacts
@@ -23,18 +23,23 @@ from ui.views.cards_owner import build_ledger, build_status
 
 NOW_MS = 1_800_000_000_000
 ALONE = Process("me", Role.BOT, 1, "0", 1, 2, NOW_MS - 60_000, NOW_MS, "1.0.0")
-STATUS = BotStatus(
+COUNTS = Counts(
     now_ms=NOW_MS,
-    me="me",
-    processes=(ALONE,),
+    waiting=0,
+    in_flight=2,
     oldest_due_ms=None,
-    demand=Demand(0, 2, 0),
-    delays_ms=[],
-    pause=None,
+    circuit=CLOSED,
     today=Spent(0, 0, 0),
     month=Spent(0, 0, 0),
     spend=SpendLimits(),
     check=None,
+)
+STATUS = BotStatus(
+    counts=COUNTS,
+    me="me",
+    processes=(ALONE,),
+    delays_ms=[],
+    pause=None,
     database=DatabaseFacts("SQLite", "3.45.1", 3_500_000, "0005"),
     api=ApiHealth(4, 20, 0.0, 0.0, None),
 )
@@ -47,6 +52,10 @@ def said(view: ui.LayoutView) -> str:
 
 def shown(**changes: object) -> str:
     return said(build_status(replace(STATUS, **changes), is_discord_away=False))  # type: ignore[arg-type]
+
+
+def counted(**changes: object) -> dict[str, object]:
+    return {"counts": replace(COUNTS, **changes)}  # type: ignore[arg-type]
 
 
 def test_a_quiet_bot_says_so_in_every_line() -> None:
@@ -69,18 +78,18 @@ def test_a_quiet_bot_says_so_in_every_line() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"oldest_due_ms": NOW_MS - 12_000}, "the oldest work is due for 12 s"),
-        ({"oldest_due_ms": NOW_MS + 12_000}, "nothing is due"),
+        (counted(oldest_due_ms=NOW_MS - 12_000), "the oldest work is due for 12 s"),
+        (counted(oldest_due_ms=NOW_MS + 12_000), "nothing is due"),
         ({"delays_ms": [700, 500, 900, 60_000]}, "median 0.9 s, 95 % within 60 s, of the last 4 requests"),
         ({"delays_ms": [500]}, "median 0.5 s, 95 % within 0.5 s, of the last 1 request"),
         ({"api": ApiHealth(1, 20, 7.0, 9.0, 12.4)}, "asks for a pause: no call for 7 s · an image takes 12 s"),
         ({"api": ApiHealth(1, 20, 0.0, 9.0, None)}, "takes no new tasks for 9 s"),
-        ({"api": ApiHealth(1, 20, 7.0, 9.0, None, StopReason.ACCOUNT_EMPTY)}, "a try succeeds (account empty)"),
-        ({"today": Spent(5, 80, 10), "spend": SpendLimits(100, 0)}, "95 credits of 100 (95 %) · of these 5 held, 10 "),
+        (counted(circuit=Circuit(StopReason.ACCOUNT_EMPTY, 1, NOW_MS)), "a try succeeds (account empty)"),
+        (counted(today=Spent(5, 80, 10), spend=SpendLimits(100, 0)), "95 credits of 100 (95 %) · of these 5 held, 10 "),
         ({"pause": Pause("*moving*", 1, NOW_MS)}, r"**Paused** since <t:1800000000:R>: \*moving\*"),
         ({"pause": Pause("", 1, NOW_MS)}, "**Paused** since <t:1800000000:R>\n"),
-        ({"check": KeptCheck(NOW_MS, 1, 0)}, "no fault in 1 account, checked <t:1800000000:R>"),
-        ({"check": KeptCheck(NOW_MS, 9, 2)}, "2 of 9 accounts differ from their entries: `ledger check` says how"),
+        (counted(check=KeptCheck(NOW_MS, 1, 0)), "no fault in 1 account, checked <t:1800000000:R>"),
+        (counted(check=KeptCheck(NOW_MS, 9, 2)), "2 of 9 accounts differ from their entries: `ledger check` says how"),
         ({"processes": (ALONE, replace(ALONE, name="b", version="1.1.0"))}, "**Versions** 1.0.0, 1.1.0 at once"),
         ({"database": DatabaseFacts("PostgreSQL", "16.2", 12_345, "0005")}, "PostgreSQL 16.2 · 12 KiB · schema"),
         ({"database": DatabaseFacts("PostgreSQL", "16.2", 5 * 2**30, "0005")}, "5.0 GiB"),
@@ -107,10 +116,13 @@ def test_fifty_processes_fit_and_those_heard_of_longest_ago_are_listed() -> None
             STATUS,
             processes=(*many, *workers),
             pause=Pause("*" * 300, 1, NOW_MS),
-            check=KeptCheck(NOW_MS, 10**9, 10**9),
-            today=Spent(10**9, 10**9, 10**9),
-            month=Spent(10**9, 10**9, 10**9),
-            spend=SpendLimits(10**9, 10**9),
+            counts=replace(
+                COUNTS,
+                check=KeptCheck(NOW_MS, 10**9, 10**9),
+                today=Spent(10**9, 10**9, 10**9),
+                month=Spent(10**9, 10**9, 10**9),
+                spend=SpendLimits(10**9, 10**9),
+            ),
         ),
         is_discord_away=True,
     )

@@ -30,20 +30,19 @@ def build_status(status: BotStatus, *, is_discord_away: bool) -> ui.LayoutView:
 
 
 def _status_lines(status: BotStatus, *, is_discord_away: bool) -> list[str]:
-    now_ms, api, demand, check = status.now_ms, status.api, status.demand, status.check
-    overdue = 0.0 if status.oldest_due_ms is None else (now_ms - status.oldest_due_ms) / 1000
+    counts, api, check = status.counts, status.api, status.counts.check
     return [
         *_version_lines(status),
         *_process_lines(status),
-        texts_status.line_line(demand.waiting, demand.in_flight, api.slots, api.ceiling, overdue),
+        texts_status.line_line(counts.waiting, counts.in_flight, api.slots, api.ceiling, counts.overdue_seconds),
         _delays_line(status.delays_ms),
-        texts_status.api_line(_stopped(api.stopped), api.polls_paused, api.posts_paused, api.typical_seconds),
+        texts_status.api_line(_stopped(counts.circuit.reason), api.polls_paused, api.posts_paused, api.typical_seconds),
         texts_status.discord_line(is_away=is_discord_away),
         *(
             texts_status.spend_line(period, spent.total, spent.held, spent.unknown, limit)
             for period, spent, limit in (
-                ("today", status.today, status.spend.day),
-                ("this month", status.month, status.spend.month),
+                ("today", counts.today, counts.spend.day),
+                ("this month", counts.month, counts.spend.month),
             )
         ),
         texts_status.not_checked_line()
@@ -76,7 +75,7 @@ def _process_lines(status: BotStatus) -> list[str]:
     lines = [texts_status.processes_line(bots, len(alive) - bots, shards_up, shard_count, steps)]
     room = PROCESSES_UNITS
     for number, each in enumerate(sorted(alive, key=lambda process: process.seen_at_ms)):
-        line = _process_line(each, status.now_ms)
+        line = _process_line(each, status.counts.now_ms)
         room -= units(line) + 1
         if room < 0:
             return [*lines, texts_status.more_processes(len(alive) - number)]
