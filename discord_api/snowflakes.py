@@ -6,6 +6,7 @@ Source: Discord docs, Reference, "Snowflakes".
 from __future__ import annotations
 
 EPOCH_MS = 1_420_070_400_000
+ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
 
 
 def snowflake_at(unix_ms: int) -> int:

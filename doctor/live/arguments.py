@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-ID_MAX = 2**63 - 1  # Discord's snowflakes are smaller
+from discord_api.snowflakes import ID_MAX
 
 
 class BadArguments(Exception):

@@ -20,6 +20,7 @@ from sqlalchemy import (
     update,
 )
 
+from discord_api.snowflakes import ID_MAX
 from generations.model import MADE, Generation, Origin
 from generations.records.rows import lock_generation, with_images
 from generations.records.tables import generations, images, removed_cards
@@ -42,7 +43,7 @@ class Edge:
     is_older: bool = True
 
 
-NEWEST = Edge(2**63 - 1)  # no id is higher
+NEWEST = Edge(ID_MAX)  # no id is higher
 
 
 def listed(tx: Transaction, user_id: int, edge: Edge, limit: int) -> list[int]:

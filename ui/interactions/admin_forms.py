@@ -14,6 +14,7 @@ import discord
 from discord import ui
 
 from credits.allowance import CreditPeriod
+from discord_api.snowflakes import ID_MAX
 from limits.model import Cap, GuildOverview
 from limits.service import REASON_MAX
 from limits.words import WORD_MAX, BadWordRule, WordKind, check_word_rule
@@ -24,7 +25,6 @@ from ui.texts import admin as texts
 FORM_PREFIX = "admin:form:"
 LINES_MAX = 4000  # characters (Discord docs: Component Reference, "Text Input")
 DAY_MS = 24 * 3600 * 1000
-ID_MAX = 2**63 - 1
 NO_PERIOD = "none"
 
 _CUSTOM_ID = re.compile(rf"{FORM_PREFIX}([a-z]+):([0-9]{{1,19}}):[0-9]{{1,20}}", re.ASCII)

@@ -14,6 +14,7 @@ import discord
 from discord import ui
 
 from discord_api.errors import trying
+from discord_api.snowflakes import ID_MAX
 from generations.clock import done_within
 from generations.errors import NotCancellable, NotThere
 from generations.model import MADE, Ending, Generation, Request
@@ -30,7 +31,6 @@ from ui.texts import buttons as texts_buttons
 from ui.texts import reports as texts_reports
 from ui.views.cards_details import build_details
 
-ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
 FORM_TIMEOUT_SECONDS = 2.0  # a form can't follow a "thinking…"; Discord waits three seconds
 
 

@@ -17,6 +17,7 @@ import discord
 from discord import ui
 
 from discord_api.errors import trying
+from discord_api.snowflakes import ID_MAX
 from generations.delivery_result import Place
 from generations.errors import DeliveryDelayed, LostClaim, NotThere
 from generations.history import Page, clean_words, kept_images
@@ -30,8 +31,6 @@ from ui.interactions.responses import defer_if_slow, in_time, send_view
 from ui.texts import card as texts
 from ui.texts import history as texts_history
 from ui.views.cards_history import build_history
-
-ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
 
 
 async def send_history(interaction: discord.Interaction, services: InteractionServices, words: str) -> None:

@@ -19,7 +19,7 @@ from discord import ui
 from charts.plot import MAX_TOP
 from charts.usage_report import describe
 from discord_api.errors import NO_ANSWER
-from discord_api.snowflakes import snowflake_time_ms
+from discord_api.snowflakes import ID_MAX, snowflake_time_ms
 from generations.credit_changes import CreditChange, LedgerPage
 from limits.model import Tier
 from limits.service import Changed
@@ -29,7 +29,6 @@ from ui.interactions.items import InteractionItem
 from ui.interactions.origin import actor_of
 from ui.interactions.owner_inputs import (
     AMOUNT_MAX,
-    ID_MAX,
     NUMBER_MAX,
     USAGE_DAYS_MAX,
     check_number,

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import discord
 
+from discord_api.snowflakes import ID_MAX
 from generations.credit_changes import NamedImage
 from generations.model import MAX_COUNT
 from limits.service import REASON_MAX
@@ -21,7 +22,6 @@ AMOUNT_MAX = 1_000_000
 NUMBER_MAX = 2**53 - 1  # the largest whole number of an option (Discord docs: Application Commands, "Option Type")
 DAYS_MAX = 3650
 USAGE_DAYS_MAX = 366
-ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
 DAY_MS = 86_400_000
 _ID = re.compile(r"[0-9]{15,20}")
 _ROLE = re.compile(r"<@&([0-9]{15,20})>|([0-9]{15,20})")

@@ -17,6 +17,7 @@ import discord
 from discord import ui
 
 from discord_api.errors import NO_ANSWER
+from discord_api.snowflakes import ID_MAX
 from generations.history import Page
 from generations.model import MADE, Generation
 from images.provenance import mark_as_ai
@@ -37,7 +38,6 @@ from ui.views.file_names import file_name
 
 log = logging.getLogger("qwen_imagine.reports")
 
-ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
 DAY_MS = 86_400_000
 DAYS_MAX = 3650
 BLOCK_PREFIX = "report:blockform:"

@@ -13,6 +13,7 @@ from typing import Any
 
 import discord
 
+from discord_api.snowflakes import ID_MAX
 from generations.clock import done_within
 from generations.errors import NotThere
 from reports.errors import NothingToReport
@@ -24,7 +25,6 @@ from ui.interactions.responses import DEFER_AFTER_SECONDS, in_time
 from ui.texts import reports as texts
 from ui.views.cards_reports import REASON, TEXT, build_form
 
-ID_MAX = 2**63 - 1  # the database holds no larger one; Discord's snowflakes are smaller
 FORM_PREFIX = "report:form:"
 _CUSTOM_ID = re.compile(rf"{FORM_PREFIX}([0-9]{{1,20}}):[0-9]{{1,20}}", re.ASCII)
 _CARD_BUTTON = re.compile(r"imagine:[a-z]+:([0-9]{1,20})", re.ASCII)
