@@ -12,10 +12,11 @@ import discord
 from discord import ui
 
 from ui.texts import admin as texts
+from ui.views.text_view import BLUE
 
 PREFIX = "admin:"
 PAGE_ITEMS = 10  # entries of a page of a list
-_COLOUR, _GREY, _RED = 0x5865F2, discord.ButtonStyle.secondary, discord.ButtonStyle.danger
+_GREY, _RED = discord.ButtonStyle.secondary, discord.ButtonStyle.danger
 
 Wrap = Callable[[ui.Item[Any]], ui.Item[Any]]  # makes a control work after a restart; a new one for every view
 
@@ -38,7 +39,7 @@ def button(
 
 def open_container(title: str, notes: Sequence[str]) -> ui.Container[ui.LayoutView]:
     """Begin a view with its title and *notes*: what the last change did."""
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=BLUE)
     return container.add_item(ui.TextDisplay("\n".join([title, *notes])))
 
 

@@ -11,6 +11,7 @@ from generations.prices import price_of
 from generations.service import Statement
 from ui.texts import card as texts
 from ui.texts.escaping import escape
+from ui.views.text_view import BLUE
 
 REASON_MAX = 60
 _REASONS = {
@@ -23,7 +24,7 @@ _REASONS = {
 
 def build_credits(statement: Statement) -> ui.LayoutView:
     """Build the view. It has no buttons, and with ten entries far less than 4000 characters."""
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=0x5865F2)
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=BLUE)
     container.add_item(ui.TextDisplay("\n".join(_balance_lines(statement.balance, statement.held_images))))
     container.add_item(ui.Separator())
     lines = [_entry_line(entry, link) for entry, link in statement.entries]

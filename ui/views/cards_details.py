@@ -20,11 +20,11 @@ from ui.texts.escaping import escape, escape_parts, units
 from ui.texts.formatting import credits_text, duration
 from ui.texts.text_budget import TEXT_BYTES_MAX, utf8_bytes
 from ui.views.cards_credits import balance_lines
+from ui.views.text_view import build_text_view
 
 PART_MAX = 1900  # UTF-16 units of the prompt in one text display
 MESSAGE_MAX = 3900  # UTF-16 units in one message, with a margin; TEXT_BYTES_MAX holds as well
 TASK_ID_EXCERPT = 80
-_COLOUR = 0x5865F2
 
 
 def build_details(
@@ -41,16 +41,7 @@ def build_details(
         if pages[-1] and (units(page) > MESSAGE_MAX or utf8_bytes(page) > TEXT_BYTES_MAX):
             pages.append([])
         pages[-1].append(part)
-    return [*(_view(page) for page in pages[:-1]), _view(pages[-1], buttons)]
-
-
-def _view(parts: list[str], buttons: Sequence[ui.Item[Any]] = ()) -> ui.LayoutView:
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
-    for part in parts:
-        container.add_item(ui.TextDisplay(part))
-    if buttons:
-        container.add_item(ui.ActionRow(*buttons))
-    return ui.LayoutView(timeout=None).add_item(container)
+    return [*map(build_text_view, pages[:-1]), build_text_view(pages[-1], buttons)]
 
 
 def _facts(generation: Generation) -> list[str]:

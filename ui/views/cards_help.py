@@ -13,9 +13,9 @@ from generations.prices import price_of
 from qwen.models import PROMPT_MAX, OutputFormat, Size
 from ui.texts import help as texts
 from ui.texts.command_mentions import MENTION_UNITS
+from ui.views.text_view import build_text_view
 
 COMMANDS_MAX = 1900  # characters, with mentions; Discord takes 4000 in all
-_COLOUR = 0x5865F2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,6 @@ class CommandList:
 
 def build_help(limits: BotLimits, commands: CommandList, pages: Pages) -> ui.LayoutView:
     """Build the view. It has no buttons."""
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
-    container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.HOW}"))
     cost = texts.cost(price=price_of(1), allowance=limits.allowance, period=limits.period, timezone=limits.timezone)
     limits_text = texts.limits(
         at_once=MAX_COUNT,
@@ -61,13 +59,15 @@ def build_help(limits: BotLimits, commands: CommandList, pages: Pages) -> ui.Lay
         deadline_seconds=limits.deadline_seconds,
     )
     choices = texts.choices([size.label for size in Size], [kind.value for kind in OutputFormat], PROMPT_MAX)
-    container.add_item(ui.TextDisplay(f"{texts.COST}\n{cost}"))
-    container.add_item(ui.TextDisplay(f"{texts.LIMITS}\n{limits_text}\n{choices}"))
-    container.add_item(ui.TextDisplay("\n".join([texts.COMMANDS, *_command_lines(commands), texts.PRIVATE_HINT])))
     named = {texts.SUPPORT: pages.support_url, texts.PRIVACY_POLICY: pages.privacy_url, texts.TERMS: pages.terms_url}
-    if links := texts.links(named):
-        container.add_item(ui.TextDisplay(links))
-    return ui.LayoutView(timeout=None).add_item(container)
+    parts = [
+        f"{texts.TITLE}\n{texts.HOW}",
+        f"{texts.COST}\n{cost}",
+        f"{texts.LIMITS}\n{limits_text}\n{choices}",
+        "\n".join([texts.COMMANDS, *_command_lines(commands), texts.PRIVATE_HINT]),
+        texts.links(named),
+    ]
+    return build_text_view([part for part in parts if part])
 
 
 def _command_lines(listed: CommandList) -> list[str]:

@@ -20,11 +20,11 @@ from ui.texts import history as texts_history
 from ui.texts.escaping import escape
 from ui.texts.formatting import images_text
 from ui.texts.text_budget import thumbnail_description
+from ui.views.text_view import BLUE
 
 PROMPT_EXCERPT = 120  # UTF-16 units after escaping
 WORDS_EXCERPT = 80
 GALLERY_MAX = 10  # Discord docs: Components, "Media Gallery"
-_COLOUR = 0x5865F2
 
 # Each inner list is one row of buttons, new for every view: a button may be sent only once.
 Rows = Sequence[Sequence[ui.Item[Any]]]
@@ -40,7 +40,7 @@ def build_history(
 ) -> ui.LayoutView:
     """Build one page. *thumbnails*: generation id -> addresses of its images; *gone*: ids whose message was deleted;
     *is_refused*: the bot may not read some of the messages."""
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=BLUE)
     words = escape(page.words, WORDS_EXCERPT) if page.words else ""
     if not page.generations:
         container.add_item(ui.TextDisplay(texts_history.nothing_found(words)))

@@ -17,16 +17,16 @@ from ui.texts import owner as texts
 from ui.texts import owner_status as texts_status
 from ui.texts.escaping import escape, units
 from ui.texts.formatting import mention
+from ui.views.text_view import build_text_view
 
 REASON_UNITS = 100
 NAME_UNITS = 60
 PROCESSES_UNITS = 2400  # of the rows of processes; Discord allows 4000 characters in a message, the rest needs 1200
-_COLOUR = 0x5865F2
 
 
 def build_status(status: BotStatus, *, is_discord_away: bool) -> ui.LayoutView:
     """Build the view. It has no buttons, and for any number of processes less than 4000 characters."""
-    return _view([texts_status.TITLE, "\n".join(_status_lines(status, is_discord_away=is_discord_away))])
+    return build_text_view([texts_status.TITLE, "\n".join(_status_lines(status, is_discord_away=is_discord_away))])
 
 
 def _status_lines(status: BotStatus, *, is_discord_away: bool) -> list[str]:
@@ -110,9 +110,9 @@ def _delays_line(delays_ms: Sequence[int]) -> str:
 def build_ledger(page: LedgerPage, buttons: Sequence[ui.Item[Any]]) -> ui.LayoutView:
     """Build a page of entries, far below 4000 characters. *buttons*: new ones for every view."""
     if page.balance is None:
-        return _view([f"{mention(page.user_id)} {texts.NO_ACCOUNT}"])
+        return build_text_view([f"{mention(page.user_id)} {texts.NO_ACCOUNT}"])
     lines = "\n".join(map(_entry_line, page.entries))
-    return _view([texts.ledger_title(page.user_id, page.balance), *([lines] if lines else [])], buttons)
+    return build_text_view([texts.ledger_title(page.user_id, page.balance), *([lines] if lines else [])], buttons)
 
 
 def _entry_line(entry: Entry) -> str:
@@ -123,12 +123,3 @@ def _entry_line(entry: Entry) -> str:
         what += f": {escape(entry.reason, REASON_UNITS)}"
     amount, bonus = entry.available_delta, entry.bonus_delta
     return texts.ledger_line(entry.number, amount, bonus, what, entry.actor_id, entry.created_at_ms)
-
-
-def _view(parts: Sequence[str], buttons: Sequence[ui.Item[Any]] = ()) -> ui.LayoutView:
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
-    for part in parts:
-        container.add_item(ui.TextDisplay(part))
-    if buttons:
-        container.add_item(ui.ActionRow(*buttons))
-    return ui.LayoutView(timeout=None).add_item(container)

@@ -9,8 +9,9 @@ from discord import ui
 
 from generations.privacy import Holdings
 from ui.texts import privacy as texts
+from ui.views.text_view import build_text_view
 
-_COLOUR, _RED = 0x5865F2, 0xED4245
+_RED = 0xED4245
 
 
 def build_holdings(holdings: Holdings, policy_url: str) -> ui.LayoutView:
@@ -28,22 +29,14 @@ def build_holdings(holdings: Holdings, policy_url: str) -> ui.LayoutView:
         days=holdings.retention_days,
     )
     policy = [texts.policy(policy_url)] if policy_url else []
-    return _card("\n".join([texts.TITLE, kept, texts.NEVER_MORE, *policy]), _COLOUR)
+    return build_text_view(["\n".join([texts.TITLE, kept, texts.NEVER_MORE, *policy])])
 
 
 def build_confirmation(buttons: Sequence[ui.Item[Any]]) -> ui.LayoutView:
     """Build the question before everything is deleted. *buttons*: new for every view."""
-    return _card(f"{texts.CONFIRM_TITLE}\n{texts.CONFIRM}", _RED, buttons)
+    return build_text_view([f"{texts.CONFIRM_TITLE}\n{texts.CONFIRM}"], buttons, colour=_RED)
 
 
 def build_outcome(sentence: str) -> ui.LayoutView:
     """Build the outcome, which replaces the question."""
-    return _card(sentence, _COLOUR)
-
-
-def _card(text: str, colour: int, buttons: Sequence[ui.Item[Any]] = ()) -> ui.LayoutView:
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=colour)
-    container.add_item(ui.TextDisplay(text))
-    if buttons:
-        container.add_item(ui.ActionRow(*buttons))
-    return ui.LayoutView(timeout=None).add_item(container)
+    return build_text_view([sentence])

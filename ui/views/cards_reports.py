@@ -16,6 +16,7 @@ from reports.model import TEXT_MAX, Decision, ReportFile, is_secret
 from ui.texts import reports as texts
 from ui.texts.escaping import escape
 from ui.texts.text_budget import image_descriptions
+from ui.views.text_view import build_text_view
 
 TEXT_UNITS = 1100  # UTF-16 units of a report's text, when each character is escaped
 PROMPT_UNITS = 600
@@ -56,16 +57,13 @@ def build_block_form(custom_id: str) -> ui.Modal:
 def build_report(file: ReportFile, scope_id: int, buttons: ReportButtons) -> ui.LayoutView:
     """Build the card of a report for those who decide in *scope_id*."""
     is_closed = file.decided(Decision.DISMISSED, scope_id)
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_GREY if is_closed else _ORANGE)
-    container.add_item(ui.TextDisplay("\n".join(_lines(file, scope_id))))
     open_ones = [] if is_closed else [each for each in Decision if not file.decided(each, scope_id)]
     if file.generation is None:
         open_ones = [each for each in open_ones if each is Decision.DISMISSED]
     may_open = scope_id == BOT and file.generation is not None and not is_closed
     row = buttons(file.report.id, open_ones, may_open)
-    if row:
-        container.add_item(ui.ActionRow(*row))
-    return ui.LayoutView(timeout=None).add_item(container)
+    text = "\n".join(_lines(file, scope_id))
+    return build_text_view([text], row, colour=_GREY if is_closed else _ORANGE)
 
 
 def build_opened(generation: Generation, urls: Sequence[str], missing: int) -> ui.LayoutView:

@@ -12,8 +12,7 @@ from discord import ui
 from people.model import AS_DISCORD, Language, Ping, Preferences
 from ui.texts import options
 from ui.texts import settings as texts
-
-_COLOUR = 0x5865F2
+from ui.views.text_view import BLUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Question:
 
 def build_settings(preferences: Preferences, list_for: Callable[[Question], ui.Item[Any]]) -> ui.LayoutView:
     """Build the view. *list_for*: makes the component for one preference, new for every view."""
-    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=_COLOUR)
+    container: ui.Container[ui.LayoutView] = ui.Container(accent_colour=BLUE)
     container.add_item(ui.TextDisplay(f"{texts.TITLE}\n{texts.MEANING}"))
     for question in questions(preferences):
         container.add_item(ui.TextDisplay(question.title))
