@@ -136,7 +136,7 @@ class CreditChanges:
     ) -> CreditChange:
         booking = book(tx, now_ms)  # locks the account, so the audit is read after an earlier call has ended
         balance = self._ledger.balance(tx, booking.user_id, now_ms)
-        change_id = f"{actor.interaction_id}:{BOT}:{action}:{booking.user_id}"
+        change_id = audit.change_id_of(actor, BOT, action, booking.user_id)
         change = CreditChange(booking.user_id, booking.number, booking.amount, balance)
         if not booking.is_new:
             is_own = booking.number is None or audit.find_change(tx, change_id) is not None

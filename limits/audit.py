@@ -6,9 +6,14 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select
 
-from limits.model import Change
+from limits.model import Actor, Change
 from limits.tables import audit
 from store.transactions import Transaction
+
+
+def change_id_of(actor: Actor, scope_id: int, action: str, about_id: int) -> str:
+    """Return the id of a change by its cause: the same when the same interaction does the same to the same thing."""
+    return f"{actor.interaction_id}:{scope_id}:{action}:{about_id}"
 
 
 def write_change(
@@ -24,7 +29,7 @@ def write_change(
     after: str,
     at_ms: int,
 ) -> Change:
-    """Add a change and return it with its number. *change_id*: made of its cause; the database refuses a second."""
+    """Add a change and return it with its number. *change_id*: see change_id_of(); the database refuses a second."""
     columns = {
         "scope_id": scope_id,
         "action": action,

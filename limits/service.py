@@ -282,7 +282,7 @@ def _change(tx: Transaction, actor: Actor, edit: _Edit, now_ms: int) -> Changed:
     """Make one change, after those of the same scope that began before. Raises ChangedMeanwhile."""
     serialize(tx, f"rules:{edit.scope_id}")
     version = records.load_version(tx, edit.scope_id)
-    change_id = f"{actor.interaction_id}:{edit.scope_id}:{edit.action}:{edit.subject_id or 0}"
+    change_id = audit.change_id_of(actor, edit.scope_id, edit.action, edit.subject_id or 0)
     earlier = audit.find_change(tx, change_id)
     if earlier is not None:
         return Changed(earlier, version, is_new=False)

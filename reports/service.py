@@ -208,7 +208,7 @@ def _open(tx: Transaction, report_id: int, actor: Actor, now_ms: int) -> Generat
 
 
 def _write_audit(tx: Transaction, report: Report, action: str, scope_id: int, actor: Actor, now_ms: int) -> None:
-    change_id = f"{actor.interaction_id}:{scope_id}:{action}:{report.id}"
+    change_id = audit.change_id_of(actor, scope_id, action, report.id)
     if audit.find_change(tx, change_id) is not None:
         return
     audit.write_change(
