@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 from sqlalchemy import update
 
@@ -20,20 +18,9 @@ from store.transactions import Transaction
 from tests.contract.harness import ON_SQLITE, Harness
 from tests.contract.test_history import Store
 from tests.contract.test_privacy import privacy_of
+from tests.json_numbers import numbers_too_large
 
 LARGE = 1_456_074_443_980_800_001  # of the size of today's ids, and odd, so that no float holds it
-
-
-def numbers_too_large(body: Any, path: str = "") -> Iterator[str]:
-    """Yield where a JSON body has a whole number that a JavaScript number can't hold."""
-    if isinstance(body, dict):
-        for name, value in body.items():
-            yield from numbers_too_large(value, f"{path}.{name}")
-    elif isinstance(body, list):
-        for value in body:
-            yield from numbers_too_large(value, f"{path}[]")
-    elif isinstance(body, int) and abs(body) >= 2**53:
-        yield path
 
 
 @ON_SQLITE

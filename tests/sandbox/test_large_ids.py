@@ -9,22 +9,9 @@ from typing import Any
 
 from sandbox.clock import SandboxClock
 from sandbox.local_discord.state.snowflakes import Snowflakes
+from tests.json_numbers import EXACT_MAX, numbers_too_large
 from tests.sandbox.discord_bench import Bench
 from tests.sandbox.test_local_discord_people import open_page
-
-EXACT_MAX = 2**53  # the last whole number that a JavaScript number tells from its neighbours
-
-
-def numbers_too_large(body: Any, path: str = "") -> Iterator[str]:
-    """Yield where a JSON body has a whole number that a JavaScript number can't hold."""
-    if isinstance(body, dict):
-        for name, value in body.items():
-            yield from numbers_too_large(value, f"{path}.{name}")
-    elif isinstance(body, list):
-        for value in body:
-            yield from numbers_too_large(value, f"{path}[]")
-    elif isinstance(body, int) and abs(body) >= EXACT_MAX:
-        yield path
 
 
 def ids_in(body: Any) -> Iterator[int]:
