@@ -30,6 +30,11 @@ GENERATION = """
     attachment_size_limit, locale, bot_in_channel, created_at_ms, fence, lease_holder, lease_until_ms, due_at_ms,
     message_id, card_channel_id, revision, published_revision, follow_up_begun_at_ms
 """
+IMAGE = """
+    generation_id, position, user_id, seed, state, due_at_ms, admitted_at_ms, submitted_at_ms, task_id, polls,
+    last_poll_at_ms, failures, ready_at_ms, consumed_credits, image_url, ending, ending_detail, attachment_id,
+    separate_channel_id, separate_message_id, file_name
+"""
 ROWS = f"""
     {NUMBERS.format(PEOPLE)} INSERT INTO accounts (user_id, available, held, refilled_from_ms, created_at_ms)
         SELECT i, 1000000000, 0, 0, 0 FROM n;
@@ -40,7 +45,7 @@ ROWS = f"""
             '1024*1024', i, 'png', 1, 0, 0, 1, i % {PEOPLE} + 1, 1, 1, '', 10485760, 'en-US', 1, i, 1, NULL, NULL, NULL,
             i, NULL, 3, 3, NULL
         FROM n;
-    INSERT INTO images
+    INSERT INTO images ({IMAGE})
         SELECT id, 0, user_id, seed, 'delivered', NULL, id, id, 'n00' || id || 'qwenimg', 3, id, 0, id, 5,
             'https://cdn.example/' || id || '.png', NULL, NULL, id, NULL, NULL, id || '.png'
         FROM generations;
@@ -57,7 +62,7 @@ ROWS = f"""
 
 
 async def fill(path: Path, count: int) -> int:
-    """Make the file. Return the number of its rows."""
+    """Make the file with *count* generations. Return the number of its rows."""
     async with open_database(f"sqlite:///{path}") as database:
         await database.migrate()
     with closing(sqlite3.connect(path)) as connection:

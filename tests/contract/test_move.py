@@ -18,7 +18,8 @@ import pytest_asyncio
 from sqlalchemy import func, insert, select, table, text
 from sqlalchemy.util import await_only
 
-from credits.records import account_sums
+from bench import move as bench_move
+from credits.records import account_sums, find_discrepancies
 from generations.model import State
 from generations.records.history import Edge
 from generations.search_words import Search
@@ -173,6 +174,19 @@ async def test_a_bot_goes_on_with_the_moved_images_and_its_search_finds_old_word
         assert found == [1]
         assert await harness.admit() == [13]
         assert [one.id for one in await harness.claim()] == [13]
+
+
+async def test_the_file_that_the_bench_moves_has_rows_that_both_databases_take(
+    postgresql_maker: PostgresqlMaker, tmp_path: Path
+) -> None:
+    """So `python -m bench.move` fills every column that a row must have."""
+    filled = Move(f"sqlite:///{tmp_path}/bot.sqlite3", await postgresql_maker.create(empty=True))
+    rows = await bench_move.fill(filled.path, 3)
+    await filled.run()
+    moved = await filled.in_target(tables_with_rows)
+    assert sum(moved.values()) - moved["alembic_version"] == rows
+    assert await filled.in_target(lambda tx: list(find_discrepancies(tx))) == []
+    await postgresql_maker.drop(filled.target)
 
 
 # ---- refused -------------------------------------------------------------------------------------------------------
