@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -22,18 +22,19 @@ from discord_api.errors import (
     verdict_of,
 )
 from generations.delivery_result import DeliveryResult, Place
-from generations.errors import DeliveryDelayed, LostClaim
+from generations.errors import DeliveryDelayed
 from generations.model import Generation, Progress, SeparateMessage, State
 from generations.ports import FollowUps, StaleEditGuard
 from observability.repeats import REPEATS
 from qwen.images import FoundImage, OversizedImage
-from store.errors import DatabaseLost
 from ui.delivery.calls import Calls, PayloadFails
 from ui.delivery.card_state import CardState, Replacement
-from ui.delivery.channels import OpenChannel, Places
+from ui.delivery.channels import Places
 from ui.delivery.fitting import ImageFitter, posts_of, size_of, too_large
+from ui.delivery.new_messages import NewMessages
 from ui.delivery.payload import Payload
 from ui.delivery.rate_guard import RateGuard
+from ui.delivery.refusals import PayloadTooLarge, judge
 from ui.views.cards import CardButtons
 from ui.views.file_names import ImageFile
 
@@ -48,10 +49,6 @@ class PayloadRefused(Exception):
     """Discord takes a card here, but not this gallery."""
 
 
-class PayloadTooLarge(Exception):
-    """Discord takes a card here, but not so many bytes."""
-
-
 class Fallback:
     """Publish and edit cards, wherever that is possible."""
 
@@ -64,10 +61,10 @@ class Fallback:
         follow_ups: FollowUps | None = None,
         stale_edit_guard: StaleEditGuard | None = None,
     ) -> None:
-        self._follow_ups = follow_ups
         self._places = places
         self._rate_guard = rate_guard
         self._calls = Calls(places, rate_guard, stale_edit_guard)
+        self._new_messages = NewMessages(places, self._calls, rate_guard, follow_ups)
         self._fitter = fitter
         self._buttons = buttons
 
@@ -149,7 +146,7 @@ class Fallback:
                     raise PayloadRefused from None
                 return None
             except discord.HTTPException as error:
-                verdict = _judge(error, payload, where, by_token=way.by_token)
+                verdict = judge(error, payload, where, by_token=way.by_token)
                 state.token_dead = state.token_dead or verdict is Verdict.TOKEN_DEAD
                 if verdict is Verdict.REFUSED and await self._calls.forget_gone(state, payload, way):
                     raise delayed(error) from None
@@ -263,7 +260,7 @@ class Fallback:
             if place is Place.DIRECT_MESSAGE and not (separate.uploads or separate.linked):
                 break
             for plain in (True,) if refused else (False, True):
-                outcome = await self._try_post(state, place, open_channel, separate, plain=plain)
+                outcome = await self._new_messages.post(state, place, open_channel, separate, plain=plain)
                 if isinstance(outcome, discord.Message):
                     was_delayed, state.post_delayed = state.post_delayed, False
                     log.info("generation %s: posted apart from its card (%s)", generation.id, place.value)
@@ -283,55 +280,6 @@ class Fallback:
                     break  # the place is closed, to plain messages too
         card_retry_seconds = await self._say_kept(state, card) if refused else state.seconds_to_reopening()
         return DeliveryResult(Place.NOWHERE, card_retry_seconds=card_retry_seconds)
-
-    async def _try_post(
-        self, state: CardState, place: Place, open_channel: OpenChannel | None, payload: Payload, *, plain: bool
-    ) -> discord.Message | Verdict:
-        if open_channel is None:
-            return await self._try_follow_up(state, payload, plain=plain)
-        opened: list[int] = []
-
-        async def send() -> discord.Message:
-            channel = await open_channel()
-            opened.append(channel.id)
-            return await self._places.send(channel, payload, plain=plain)
-
-        def ask() -> Awaitable[object] | None:
-            return self._places.ask_for(opened[-1]) if opened else None
-
-        try:
-            return await self._calls.make(state, payload, send, by_token=False, ask=ask)
-        except PayloadFails:
-            return Verdict.REFUSED
-        except DeliveryDelayed:
-            state.post_delayed = True
-            raise
-        except discord.HTTPException as error:
-            if place is Place.CHANNEL:
-                await self._places.refused_bot(state, payload.generation, error, posting=True)
-            return _judge(error, payload, place.value, by_token=False)
-
-    async def _try_follow_up(self, state: CardState, payload: Payload, *, plain: bool) -> discord.Message | Verdict:
-        """Post *payload* by the interaction's token, once: what may have been posted is not sent there again."""
-
-        async def send() -> discord.Message:
-            if self._follow_ups is not None:
-                state.follow_up_known_at_ms = await self._follow_ups.begin(payload.generation)
-            state.follow_up_lost = True
-            return await self._places.follow_up(payload, plain=plain)
-
-        try:
-            message = await self._calls.make(state, payload, send, by_token=True, may_probe=False)
-        except (DatabaseLost, LostClaim):
-            self._rate_guard.unasked()
-            raise
-        except discord.HTTPException as error:
-            state.follow_up_lost = error.status >= 500
-            verdict = _judge(error, payload, Place.FOLLOW_UP.value, by_token=True)
-            state.token_dead = state.token_dead or verdict is Verdict.TOKEN_DEAD
-            return verdict
-        state.follow_up_lost = False
-        return message
 
     async def _leave_note(
         self, state: CardState, card: Payload, separate: SeparateMessage, result: DeliveryResult
@@ -385,15 +333,3 @@ def _moved(
     state.replace_card(Replacement(channel_id, guild_id, message.id, plain, by_token=place is Place.FOLLOW_UP))
     state.note_uploads(payload, message)
     return DeliveryResult(place, message.id, channel_id)
-
-
-def _judge(error: discord.HTTPException, payload: Payload, where: str, *, by_token: bool) -> Verdict:
-    """Return the verdict where another place can be tried. Raises DeliveryDelayed and PayloadTooLarge where not."""
-    verdict = verdict_of(error, by_token=by_token)
-    said, extra = "generation %s: %s: Discord answered %s, code %s: %s", REPEATS if verdict is Verdict.LATER else None
-    log.info(said, payload.generation.id, where, error.status, error.code, verdict.value, extra=extra)
-    if verdict is Verdict.LATER:
-        raise delayed(error) from None
-    if verdict is Verdict.TOO_LARGE and payload.uploads:
-        raise PayloadTooLarge from None
-    return verdict
