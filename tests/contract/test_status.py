@@ -13,6 +13,8 @@ from generations.circuit import CLOSED, Circuit, StopReason
 from generations.model import State
 from generations.records.delays import load_delays_ms
 from limits import usage
+from limits.model import BOT, Pause
+from limits.records import save_pause
 from limits.request_limits import RequestLimits
 from limits.usage import SpendLimits, Spent
 from processes.model import Presence, Process, Role
@@ -22,6 +24,7 @@ from store.database import Database
 from store.schema import NEWEST_REVISION
 from store.transactions import Transaction
 from tests.contract.harness import DAY_MS, MIRA, OTTO, YUKI, Harness
+from version import VERSION
 
 HEALTHY = ApiHealth(4, 20, 0.0, 0.0, None)
 
@@ -43,8 +46,8 @@ async def status_of(harness: Harness, *, is_shared: bool = False) -> BotStatus:
 
 async def test_a_process_that_is_alone_tells_of_itself(harness: Harness) -> None:
     status = await status_of(harness)
-    (alone,) = status.processes
-    assert (alone.name, alone.shards_up, alone.steps, alone.started_at_ms) == ("me", 2, 3, harness.clock.at_ms - 5000)
+    now_ms = harness.clock.at_ms
+    assert status.processes == (Process("me", Role.BOT, 6, "0-5", 2, 3, now_ms - 5000, now_ms, VERSION),)
     assert (status.me, status.api, status.counts.check, status.delays_ms) == ("me", HEALTHY, None, [])
 
 
@@ -74,6 +77,14 @@ async def test_what_is_spent_is_counted_by_day_and_month(harness: Harness) -> No
     counts = (await status_of(harness)).counts
     assert (counts.today, counts.month) == (Spent(0, 4, 0), Spent(10, 4, 0))
     assert (counts.month.total, counts.spend) == (14, SpendLimits(100, 1000))
+
+
+async def test_a_pause_of_the_whole_bot_is_told_and_one_of_a_server_is_not(harness: Harness) -> None:
+    await harness.database.run(save_pause, 800, Pause("too loud", MIRA, 1))
+    assert (await status_of(harness)).pause is None
+    paused = Pause("the account is being filled", OTTO, 2)
+    await harness.database.run(save_pause, BOT, paused)
+    assert (await status_of(harness)).pause == paused
 
 
 async def test_what_stops_all_images_is_told_as_the_rows_say_it(harness: Harness) -> None:
