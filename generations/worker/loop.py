@@ -22,7 +22,7 @@ from generations.service import Generations
 from generations.worker.claimed_work import ClaimedWork
 from generations.worker.context import StepContext
 from generations.worker.publish import Publisher
-from generations.worker.rounds import HandedOut, Rounds
+from generations.worker.rounds import HandedOut, Rounds, note_write
 from generations.worker.stopping import probe_at_once
 from generations.worker.stored_limits import StoredLimits
 from generations.worker.stored_schedule import StoredSchedule
@@ -254,6 +254,7 @@ class Worker:
         now = self._clock.monotonic()
         if now - self._maintained_at < MAINTENANCE_SECONDS:
             return
+        await self._database.run(note_write, self._clock.now_ms())  # until it succeeds, each round tries and fails
         self._maintained_at = now
         await self._stored_schedule.save()
         await self._stored_limits.share()

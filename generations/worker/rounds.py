@@ -10,8 +10,17 @@ from generations.clock import Clock
 from generations.model import Generation
 from generations.ports import Operator
 from store.errors import DatabaseLost
+from store.key_values import save_value
+from store.transactions import Transaction
 
+WRITTEN_KEY = "written:v1"  # of store.key_values: when note_write() ran last, in unix milliseconds
 TOLD_SECONDS = 60.0  # without a round for so long the owner is told; a restart of the database takes less
+
+
+def note_write(tx: Transaction, now_ms: int) -> None:
+    """Write something new. While nothing is due, nothing else does, and a full disk would not be noticed: SQLite leaves
+    a page alone whose bytes stay the same (sqlite.org/src, `btreeOverwriteContent` in btree.c)."""
+    save_value(tx, WRITTEN_KEY, str(now_ms))
 
 
 @dataclass(frozen=True, slots=True)

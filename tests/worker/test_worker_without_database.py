@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 
 import pytest
@@ -12,10 +13,12 @@ from sqlalchemy import Connection, select
 
 from generations.model import State
 from generations.records.tables import generations
+from generations.worker.loop import MAINTENANCE_SECONDS
 from generations.worker.rounds import TOLD_SECONDS
 from generations.worker.stored_schedule import StoredSchedule
 from store.database import Database
 from store.errors import DatabaseBroken, DatabaseLost, PermissionMissing
+from store.transactions import Transaction
 from tests.doubles import DatabaseInFront
 from tests.worker.conftest import WorkerHarness
 
@@ -260,3 +263,53 @@ async def test_rounds_that_fail_are_counted_from_the_last_whole_one_and_the_owne
     await harness.worker.drain()
     await running
     assert harness.worker.is_stopping
+
+
+class FullDisk(DatabaseInFront):
+    """A SQLite database whose transactions fail if they have changed a page of the file, while it *is_full*."""
+
+    def __init__(self, real: Database, other: sqlite3.Connection) -> None:
+        super().__init__(real)
+        self._other = other
+        self.is_full = False
+        self.failures = 0
+
+    @asynccontextmanager
+    async def around(self) -> AsyncGenerator[None, None]:
+        before = self._version()
+        yield
+        if self.is_full and self._version() != before:
+            self.failures += 1
+            raise DatabaseLost("the disk of the database is full")
+
+    def _version(self) -> int:
+        """Return a number that is another one after each commit that changed a page (sqlite.org/pragma.html)."""
+        return self._other.execute("PRAGMA data_version").fetchone()[0]
+
+
+def path_of(tx: Transaction) -> str:
+    return tx.exec_driver_sql("PRAGMA database_list").one()[2]
+
+
+async def test_a_full_disk_is_noticed_while_nothing_is_due_and_until_there_is_room(harness: WorkerHarness) -> None:
+    with closing(sqlite3.connect(await harness.database.run(path_of))) as other:
+        disk = harness.database = FullDisk(harness.database, other)
+        harness.restart()
+        rounds = harness.worker.rounds
+        running = asyncio.create_task(harness.worker.run())
+        until = partial(until_rounds, harness)
+        await until(lambda: rounds.count > 1)
+        disk.is_full = True
+        harness.clock.advance(MAINTENANCE_SECONDS)
+        await until(lambda: rounds.is_database_lost)
+        ended = rounds.count
+        for _ in range(5):
+            harness.clock.advance(1)
+            before = disk.failures
+            await until(lambda: disk.failures > before)  # noqa: B023 - it is called in this turn of the loop
+        assert (rounds.count, rounds.is_database_lost) == (ended, True)
+        disk.is_full = False
+        await until(lambda: rounds.count > ended)
+        assert not rounds.is_database_lost
+        await harness.worker.drain()
+        await running
