@@ -122,8 +122,8 @@ class Database:
                 raise DatabaseBroken(broken) from error
             if not (error.connection_invalidated or _is_temporary(error)):
                 raise
-            name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)  # SQLITE_FULL: the disk is full
-            raise DatabaseLost(f"the connection to the database broke: {name}") from error
+            name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
+            raise DatabaseLost(f"the database can't be used at the moment: {error.orig} ({name})") from error
 
     async def truncate_wal(self) -> bool:
         """Write SQLite's write-ahead log into the file and empty it: until then the log holds what was deleted.

@@ -81,7 +81,8 @@ class PostgresqlTransactions:
                 raise PermissionMissing(f"the database refuses what the bot needs: {error.orig.args[0]}") from error
             if not is_lost(error):
                 raise
-            raise DatabaseLost(f"the connection to the database broke: {type(error.orig).__name__}") from error
+            name = type((error.orig and error.orig.__cause__) or error.orig).__name__  # asyncpg's: DiskFullError
+            raise DatabaseLost(f"the database can't be used at the moment: {name}") from error
         except CONNECTION_LOST as error:
             raise DatabaseLost(f"the database can't be reached: {type(error).__name__}") from error
 

@@ -221,6 +221,8 @@ async def test_a_fault_of_the_moment_is_a_lost_database(postgresql: Database) ->
     for code in sorted(MOMENTARY):
         with pytest.raises(DatabaseLost):
             await postgresql.run(raise_with_code, code)
+    with pytest.raises(DatabaseLost, match=r": DiskFullError$"):
+        await postgresql.run(raise_with_code, "53100")
     with pytest.raises(DBAPIError):
         await postgresql.run(raise_with_code, "22012")  # division by zero
 
