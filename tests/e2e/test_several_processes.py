@@ -29,8 +29,8 @@ def folder() -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bot(folder: Path) -> AsyncIterator[RunningBot]:
-    async with open_postgresql(folder / "postgresql", folder / CLOCK_FILE) as address:
-        settings = {"DATABASE_URL": address, "REQUESTS_PER_MINUTE": "0"}
+    async with open_postgresql(folder / "postgresql", folder / CLOCK_FILE) as server:
+        settings = {"DATABASE_URL": server.address, "REQUESTS_PER_MINUTE": "0"}
         async with Sandbox(data_dir=folder, bot_settings=settings, seconds_per_image=IMAGE_SECONDS, processes=3) as box:
             await asyncio.gather(*(process.start() for process in box.bots))
             await asyncio.gather(*(process.wait_ready(READY_SECONDS) for process in box.bots))

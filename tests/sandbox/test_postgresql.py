@@ -32,8 +32,8 @@ async def test_the_databases_clock_is_the_sandboxs_and_what_was_written_is_there
 ) -> None:
     clock_file = folder / "it's the clock"
     clock_file.write_text("0")
-    async with open_postgresql(folder / "data", clock_file) as address:
-        connection = await asyncpg.connect(address)
+    async with open_postgresql(folder / "data", clock_file) as server:
+        connection = await asyncpg.connect(server.address)
         before = await connection.fetchval("SELECT clock_timestamp()")
         clock_file.write_text("86400000")
         passed = await connection.fetchval("SELECT clock_timestamp() - $1::timestamptz", before)
@@ -41,8 +41,8 @@ async def test_the_databases_clock_is_the_sandboxs_and_what_was_written_is_there
         await connection.execute("CREATE TABLE kept (number integer)")
         await connection.close()
     assert not (folder / "data" / "postmaster.pid").exists()
-    async with open_postgresql(folder / "data", clock_file) as address:
-        connection = await asyncpg.connect(address)
+    async with open_postgresql(folder / "data", clock_file) as server:
+        connection = await asyncpg.connect(server.address)
         assert await connection.fetchval("SELECT count(*) FROM public.kept") == 0
         await connection.close()
 
