@@ -22,6 +22,8 @@ gc.disable()  # until the tests are collected: there is little garbage in what i
 LONGEST_FIRST = (
     "test_journeys_with_kills.py",
     "test_discord_away_for_a_minute.py",
+    "test_full_disk.py",
+    "test_lost_postgresql.py",
     "test_several_processes.py",
     "test_gateway_of_several_processes.py",
     "test_api_bad_days.py",

@@ -2,75 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from observability.metrics import PREFIX, metric_names
-from sandbox.__main__ import find_callback_settings
-from tests.e2e.running_bot import LONG_SECONDS, READY_SECONDS, open_bot, text
+from tests.e2e.monitored import READY, WELL, Monitored, open_monitored
+from tests.e2e.running_bot import LONG_SECONDS, READY_SECONDS, text
 from tests.e2e.scenarios import PAID, BotDatabase, SharedBot
 from tests.prometheus import promtool_faults
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WELL, READY = (200, "well\n"), (200, "ready\n")
-
-
-@dataclass
-class Monitored:
-    """A bot with a PORT, as a monitor sees it."""
-
-    shared: SharedBot
-    base: str
-    session: aiohttp.ClientSession
-
-    async def get(self, path: str) -> tuple[int, str]:
-        async with self.session.get(self.base + path) as answer:
-            return answer.status, await answer.text()
-
-    async def until(self, path: str, holds: Callable[[int, str], bool]) -> str:
-        """Ask until an answer *holds*, and return its text."""
-        async with asyncio.timeout(LONG_SECONDS):
-            while True:
-                try:
-                    status, said = await self.get(path)
-                except aiohttp.ClientError:
-                    status, said = 0, ""
-                if holds(status, said):
-                    return said
-                await asyncio.sleep(0.2)
-
-    async def metrics(self) -> dict[str, float]:
-        """The series of /metrics by name with labels, without the prefix."""
-        status, said = await self.get("/metrics")
-        assert status == 200
-        lines = re.findall(rf"^{PREFIX}(\S+?(?:{{.*}})?) (\S+)$", said, re.MULTILINE)
-        return {name: float(value) for name, value in lines}
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def monitored(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Monitored]:
     folder = tmp_path_factory.mktemp("health")
-    port = find_callback_settings()["PORT"]
-    connector = aiohttp.TCPConnector(force_close=True)
-    async with (
-        open_bot(folder, PORT=port, CREDITS_PER_PERIOD="1000", SPEND_LIMIT_DAY="5000") as bot,
-        aiohttp.ClientSession(connector=connector) as session,
-    ):
-        bot.box.discord.gateway.identify_spacing_ms = 0
-        yield Monitored(SharedBot(bot, BotDatabase(folder / "bot.sqlite3")), f"http://127.0.0.1:{port}", session)
+    async with open_monitored(folder, CREDITS_PER_PERIOD="1000", SPEND_LIMIT_DAY="5000") as opened:
+        opened.bot.box.discord.gateway.identify_spacing_ms = 0
+        yield opened
 
 
-async def test_a_bot_that_works_is_well_and_ready_and_counts_its_image(monitored: Monitored) -> None:
-    shared = monitored.shared
+@pytest.fixture(scope="module")
+def shared(monitored: Monitored) -> SharedBot:
+    return SharedBot(monitored.bot, BotDatabase(monitored.folder / "bot.sqlite3"))
+
+
+async def test_a_bot_that_works_is_well_and_ready_and_counts_its_image(monitored: Monitored, shared: SharedBot) -> None:
     await monitored.until("/readyz", lambda status, _: status == 200)
     assert await monitored.get("/healthz") == WELL
     asked = await shared.ask("mira")
@@ -98,8 +60,10 @@ async def test_a_bot_that_works_is_well_and_ready_and_counts_its_image(monitored
     assert not [each for each in ids if str(each) in said]
 
 
-async def test_without_the_gateway_it_is_well_and_not_ready_and_images_go_on(monitored: Monitored) -> None:
-    box, shared = monitored.shared.bot.box, monitored.shared
+async def test_without_the_gateway_it_is_well_and_not_ready_and_images_go_on(
+    monitored: Monitored, shared: SharedBot
+) -> None:
+    box = shared.bot.box
     asked, _ = await shared.painting("jonas")
     box.discord.faults.gateway_restart(refused=10_000, closed_before_hello=0)
     said = await monitored.until("/readyz", lambda status, _: status == 503)
@@ -112,9 +76,10 @@ async def test_without_the_gateway_it_is_well_and_not_ready_and_images_go_on(mon
     assert await monitored.until("/readyz", lambda status, _: status == 200) == READY[1]
 
 
-async def test_while_the_database_takes_no_write_it_is_not_well_and_afterwards_goes_on(monitored: Monitored) -> None:
-    """Another program holds the file's write lock, as in a backup that hangs; a full disk refuses writes as well."""
-    shared = monitored.shared
+async def test_while_the_database_takes_no_write_it_is_not_well_and_afterwards_goes_on(
+    monitored: Monitored, shared: SharedBot
+) -> None:
+    """Another program holds the file's write lock, as in a backup that hangs."""
     with closing(sqlite3.connect(shared.rows.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         said = await monitored.until("/healthz", lambda status, _: status == 503)
@@ -129,9 +94,9 @@ async def test_while_the_database_takes_no_write_it_is_not_well_and_afterwards_g
 
 
 async def test_a_killed_worker_is_gone_for_its_monitor_and_the_next_one_counts_what_it_takes_over(
-    monitored: Monitored,
+    monitored: Monitored, shared: SharedBot
 ) -> None:
-    shared, box = monitored.shared, monitored.shared.bot.box
+    box = shared.bot.box
     asked, _ = await shared.painting("sam")
     box.discord.faults.rest("PATCH", ".", delay_seconds=LONG_SECONDS, times=None)  # so that a step holds its lease
     await shared.state(asked, "succeeded")
@@ -147,9 +112,11 @@ async def test_a_killed_worker_is_gone_for_its_monitor_and_the_next_one_counts_w
     await monitored.until("/readyz", lambda status, _: status == 200)
 
 
-async def test_a_file_that_is_deleted_ends_the_bot_and_the_owner_has_a_message(monitored: Monitored) -> None:
-    box = monitored.shared.bot.box
-    monitored.shared.rows.path.unlink()
+async def test_a_file_that_is_deleted_ends_the_bot_and_the_owner_has_a_message(
+    monitored: Monitored, shared: SharedBot
+) -> None:
+    box = shared.bot.box
+    shared.rows.path.unlink()
     olga = box.discord.actor("olga")
     (alert,) = await olga.wait_for(lambda: olga.messages("dm"), LONG_SECONDS)
     assert "was deleted or replaced while the bot was running" in text(alert)
