@@ -50,7 +50,8 @@ class RepeatFilter(logging.Filter):
     """Drops repeated lines that are marked with REPEATS, and appends their number to the next one. Put it on a handler.
 
     Lines are equal when logger, level, the first line of the format string, and the exception's class, file and line
-    are equal. asyncio has no format string, and details in its further lines.
+    are equal. asyncio has no format string, and details in its further lines. A format string that begins with a value,
+    such as "%s; the next try comes in %.0f s", has its words there, so that value counts too.
     """
 
     def __init__(self) -> None:
@@ -60,8 +61,8 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not (getattr(record, "repeats", False) or _is_of_library(record)):
             return True
-        words, fault = str(record.msg).partition("\n")[0], _fault_of(record)
-        ending = self._repeats.ending((record.name, record.levelno, words, fault), record.created)
+        key = (record.name, record.levelno, *_words_of(record), _fault_of(record))
+        ending = self._repeats.ending(key, record.created)
         if ending:
             record.msg = f"{record.msg}{ending}"
         return ending is not None
@@ -69,6 +70,13 @@ class RepeatFilter(logging.Filter):
 
 def _is_of_library(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING and record.name.partition(".")[0] in LIBRARIES
+
+
+def _words_of(record: logging.LogRecord) -> tuple[str, ...]:
+    words = str(record.msg).partition("\n")[0]
+    if words.startswith("%s") and isinstance(record.args, tuple) and record.args:
+        return words, str(record.args[0])
+    return (words,)
 
 
 def _fault_of(record: logging.LogRecord) -> Hashable:

@@ -83,6 +83,13 @@ def test_lines_with_different_words_do_not_suppress_each_other() -> None:
     assert lines.texts == ["the round failed", "the poll failed"]
 
 
+def test_a_fault_that_the_line_begins_with_does_not_suppress_another_one() -> None:
+    lines = Lines()
+    for fault in ("the disk is full", "the file is locked", "the disk is full"):
+        lines.handle(record_of("%s; the next try comes in %.0f s", RuntimeError(fault), 1.0, at=0.0, repeats=True))
+    assert lines.texts == [f"the {each}; the next try comes in 1 s" for each in ("disk is full", "file is locked")]
+
+
 def test_the_same_exception_from_another_place_is_logged_at_once() -> None:
     lines = Lines()
     for fault in (raised_by(fail), raised_by(fail), raised_by(fail_elsewhere), raised_by(fail), RuntimeError()):
