@@ -26,7 +26,6 @@ from tests.simulation.loop import LIFE, NEVER, Deadlock, Life, VirtualLoop
 from tests.simulation.process import Environment, Process
 from tests.simulation.scenario import FAULTS, Asked, ByHand, Event, Pressed, Scenario, Window
 
-SETTLE_SECONDS = 3 * 3600.0  # each of two processes may try a closed card for an hour, one after the other
 QUIET_SECONDS = 10.0  # a run ends after nothing was left to do for so long
 # Messages that wait, and generations with work left. Checks of kept images go on for ever and don't count.
 UNDONE = """
@@ -347,7 +346,7 @@ class Run:
             self.loop.spawn(None, script)
         await asyncio.sleep(scenario.ends)
         self._end_faults()
-        deadline = self.loop.time() + SETTLE_SECONDS
+        deadline = self.loop.time() + scenario.settles
         quiet_since = None
         while self.loop.time() < deadline:
             await asyncio.sleep(QUIET_SECONDS / 2)

@@ -145,6 +145,9 @@ class Scenario:
     spend_day: int = 0  # SPEND_LIMIT_DAY
     token_only_channels: tuple[int, ...] = ()  # channels without the bot as a member; no event says so
     ends: float = field(default=150.0)  # seconds after which no fault happens
+    # Seconds from there in which all work must end. Each of two processes may try a closed card for an hour, one after
+    # the other.
+    settles: float = 3 * 3600.0
 
     @property
     def no_clock_jumps(self) -> bool:
