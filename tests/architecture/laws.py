@@ -6,7 +6,7 @@ import ast
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,18 +38,22 @@ OURS = (
 class Module:
     name: str
     path: Path
-    tree: ast.Module
 
     @property
     def room(self) -> str:
         return self.name.split(".")[0]
 
-    def imports(self) -> set[str]:
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text("utf-8"))
+
+    @cached_property
+    def imports(self) -> frozenset[str]:
         """Modules imported anywhere in this one, in full names; those for type checking alone count too."""
-        return set(_imported(self))
+        return frozenset(_imported(self))
 
     def uses(self, library: str) -> bool:
-        return any(name == library or name.startswith(f"{library}.") for name in self.imports())
+        return any(name == library or name.startswith(f"{library}.") for name in self.imports)
 
     def nodes(self) -> Iterator[ast.AST]:
         return ast.walk(self.tree)
@@ -66,7 +70,7 @@ def modules() -> tuple[Module, ...]:
         path = ROOT / name
         dotted = ".".join(Path(name).with_suffix("").parts)
         if path.is_file() and dotted.split(".")[0] in OURS:
-            found.append(Module(dotted.removesuffix(".__init__"), path, ast.parse(path.read_text("utf-8"))))
+            found.append(Module(dotted.removesuffix(".__init__"), path))
     assert len(found) > 30, "the tree was not found"
     return tuple(found)
 

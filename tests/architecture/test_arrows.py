@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from tests.architecture.laws import modules, product
@@ -36,6 +38,7 @@ FLOORS = (
 )  # fmt: skip
 
 
+@cache
 def floor_of(name: str) -> int:
     """The floor of the longest entry of FLOORS that *name* is or lies in."""
     entries = [(entry, floor) for floor, listed in enumerate(FLOORS) for entry in listed]
@@ -47,7 +50,7 @@ def floor_of(name: str) -> int:
 def test_a_module_imports_only_its_own_floor_and_those_below() -> None:
     names = {other.name for other in product()}
     for module in product():
-        for imported in module.imports() & names:
+        for imported in module.imports & names:
             assert floor_of(imported) <= floor_of(module.name), f"{module.name} reaches up to {imported}"
 
 
@@ -59,7 +62,7 @@ def test_the_store_imports_nothing_else_of_ours() -> None:
     rooms = {module.room for module in modules()} - {"store"}
     for module in modules():
         if module.room == "store":
-            guilty = {name for name in module.imports() if name.split(".")[0] in rooms}
+            guilty = {name for name in module.imports if name.split(".")[0] in rooms}
             assert not guilty, f"{module.name} imports {guilty}: a feature owns its tables, the store owns none of them"
 
 
@@ -67,13 +70,13 @@ def test_the_stand_ins_import_nothing_of_the_product() -> None:
     rooms = {module.room for module in product()}
     for module in modules():
         if module.room == "sandbox":
-            guilty = {name for name in module.imports() if name.split(".")[0] in rooms}
+            guilty = {name for name in module.imports if name.split(".")[0] in rooms}
             assert not guilty, f"{module.name} imports {guilty}: both sides would share one misunderstanding"
 
 
 def test_no_import_goes_round_in_a_circle() -> None:
     names = {module.name for module in modules()}
-    graph = {module.name: (module.imports() & names) - {module.name} for module in modules()}
+    graph = {module.name: (module.imports & names) - {module.name} for module in modules()}
     done: set[str] = set()
 
     def walk(name: str, path: tuple[str, ...]) -> None:
