@@ -20,7 +20,7 @@ from discord_api.shards import ShardSettings
 from settings import SETTINGS, is_required
 from tests.databases import PostgresqlMaker
 from tests.deploy.dockerfile import ROOT, parse, require_systemd
-from tests.e2e.test_command_line import SECRETS, run_bot
+from tests.e2e.commands import SECRETS, run_bot
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))

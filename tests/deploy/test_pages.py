@@ -15,7 +15,7 @@ import pytest
 from command_line import SHORT_COMMANDS
 from store.address import parse_database_url
 from tests.deploy.dockerfile import ROOT, Layers, can_carry_out, context_files, require_systemd
-from tests.e2e.test_command_line import SECRETS
+from tests.e2e.commands import SECRETS
 
 PAGES = sorted((ROOT / "docs/deploy").glob("*.md"))
 # What a command begins with -> why it is not run. What such a command runs in the container is run all the same.

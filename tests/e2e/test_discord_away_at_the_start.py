@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sandbox.bot_process import BotState
 from sandbox.world import Sandbox
+from tests.e2e.commands import run_bot
 from tests.e2e.running_bot import READY_SECONDS, RunningBot, gallery, open_bot
 from tests.e2e.scenarios import PAID, BotDatabase, SharedBot
-from tests.e2e.test_command_line import run_bot
 
 
 async def test_an_image_is_polled_to_its_end_and_paid_without_discord_and_posted_when_it_is_back(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sandbox.__main__ import find_callback_settings
 from sandbox.world import Sandbox
+from tests.e2e.commands import Ended, run_bot
 from tests.e2e.running_bot import READY_SECONDS
-from tests.e2e.test_command_line import Ended, run_bot
 
 DEPENDS_ON_THE_MACHINE = {"disk", "free space"}
 

@@ -13,8 +13,8 @@ from store.database import open_database
 from store.key_values import load_value, save_value
 from store.transactions import Transaction
 from tests.databases import PostgresqlMaker
+from tests.e2e.commands import SECRETS, run_bot
 from tests.e2e.running_bot import IMAGE_SECONDS, READY_SECONDS, RunningBot
-from tests.e2e.test_command_line import SECRETS, run_bot
 
 
 def kinds(tx: Transaction) -> list[str]:

@@ -17,8 +17,8 @@ from generations.records.tables import generations
 from sandbox.image_api.moods import Mood
 from store.database import open_database
 from store.transactions import Transaction
+from tests.e2e.commands import NOWHERE, run_bot
 from tests.e2e.running_bot import READY_SECONDS, RunningBot, open_bot, text
-from tests.e2e.test_command_line import NOWHERE, run_bot
 from tests.integration.raw_server import Wire, raw_server
 
 ROOT = Path(__file__).resolve().parents[2]
