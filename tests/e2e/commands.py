@@ -6,6 +6,7 @@ To import it takes most of the time of a command. A whole `python bot.py` is wha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -81,9 +82,9 @@ def _become_the_bot(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    if folder_of_shim := environment.get("PYTHONPATH"):  # as Python does at its start: it moves a sandbox's clock
-        sys.path.insert(0, folder_of_shim)
-        sys.modules.pop("sitecustomize", None)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    sys.modules.pop("sitecustomize", None)
+    with contextlib.suppress(ModuleNotFoundError):  # as Python does at its start: it moves a sandbox's clock
         importlib.import_module("sitecustomize")
     import bot
 
