@@ -297,21 +297,23 @@ def test_a_taken_port_ends_the_program_with_a_sentence_and_exit_code_1() -> None
     assert errors == f"Port {port} is taken by another program; choose another with --port.\n"
 
 
-def test_an_invalid_port_is_refused_with_a_sentence() -> None:
-    with program("--port", "99999") as running:
-        told, errors = running.communicate(timeout=60)
-    assert (running.returncode, told) == (2, "")
-    assert "--port must be from 0 to 65535" in errors
-
-
-@pytest.mark.parametrize("arguments", [("--processes", "7"), ("--processes", "0"), ("--processes", "2", "--callbacks")])
-def test_a_number_of_processes_without_a_shard_each_and_callbacks_to_several_are_refused(
-    arguments: tuple[str, ...],
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--port", "99999"), "--port must be from 0 to 65535"),
+        (("--processes", "7"), "--processes must be from 1 to 6"),
+        (("--processes", "0"), "--processes must be from 1 to 6"),
+        (("--processes", "2", "--callbacks"), "--callbacks is for one process"),
+    ],
+)
+def test_an_invalid_port_and_a_number_of_processes_that_cannot_be_are_refused_with_a_sentence_and_exit_code_2(
+    arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with program(*arguments) as running:
-        told, errors = running.communicate(timeout=60)
-    assert (running.returncode, told) == (2, "")
-    assert "--processes must be from 1 to 6" in errors or "--callbacks is for one process" in errors
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == "" and told in said.err
 
 
 def test_an_unusable_data_folder_ends_the_program_with_a_sentence_and_exit_code_1(tmp_path: Path) -> None:
