@@ -32,9 +32,10 @@ run: $(VENV)/run.stamp
 	@$(BIN)/python bot.py
 
 # Many files wait more than they work, so five are run side by side. Where no bytecode is kept, each process of the tests
-# compiles everything anew, which takes half a minute of CPU time: so here it is kept. The journeys without kills have no step
-# that those with kills lack; `make journeys` takes both.
+# compiles everything anew, which takes half a minute of CPU time: so here it is kept, and made by one process where there is
+# none yet. The journeys without kills have no step that those with kills lack; `make journeys` takes both.
 test: $(VENV)/dev.stamp
+	@[ -d tests/worker/__pycache__ ] || PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq >/dev/null
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder \
 		--ignore tests/journeys/test_journeys.py
 
