@@ -51,8 +51,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector from walking all that was imported, again and again."""
+    """Keep the garbage collector from walking all that was imported, again and again, and let it walk less often than
+    by default: that takes a twelfth of the time of tests that run in this process."""
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     gc.enable()
 
 
