@@ -310,7 +310,7 @@ def test_an_invalid_port_and_a_number_of_processes_that_cannot_be_are_refused_wi
     arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse_arguments(arguments)
+        parse_arguments([*arguments])
     assert ended.value.code == 2
     said = capsys.readouterr()
     assert said.out == "" and told in said.err
