@@ -144,7 +144,7 @@ async def the_image_is_too_large_40005_and_is_made_smaller(shared: SharedBot) ->
 
 @scenario
 async def the_image_is_too_large_40005_and_its_smaller_copy_too(shared: SharedBot) -> None:
-    asked, _ = await shared.painting("sam")
+    asked = await shared.ask("sam")
     shared.fault_of("sam", asked, status=413, code=40005, times=2, uploads_only=True)
     card = await shared.bot.card_saying("sam", asked, "too large to be posted here")
     assert buttons(card)[0] == "Open the image"
