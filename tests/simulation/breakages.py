@@ -61,7 +61,8 @@ CANCELLED, _, LINKED, CHANGES, RULES, REPORTS, STOPS = DAYS
 
 @dataclass(frozen=True)
 class Breakage:
-    """*seen_at*: seeds whose runs noticed it before, tried first; with a *day* of the sweep: numbers of steps.
+    """*seen_at*: seeds whose runs noticed it before, tried first. With a *day* of the sweep: the step at which a death
+    did, which moves with each change of the product; the nearest steps are tried first.
 
     *is_endless*: work never ends with it, so its scenarios get ENDLESS_SECONDS for that, which the product must keep.
     """
@@ -80,7 +81,8 @@ class Breakage:
     def _scenarios(self) -> Iterator[Scenario]:
         if self.day:
             steps = play(DAYS[self.day]).steps_of_lives[0]
-            for step in (*self.seen_at, *range(steps, 0, -1)):
+            nearest_first = sorted(range(1, steps + 1), key=lambda step: abs(step - self.seen_at[0]))
+            for step in nearest_first:
                 yield Death(self.day, 0, step).scenario()
         else:
             yield from map(draw, self.seen_at)
@@ -472,7 +474,7 @@ BREAKAGES: dict[str, Breakage] = {
     "grant credits at each release": Breakage((0,), parts(Ledger=GrantsAtRelease)),
     "state and money in two commits": Breakage((53,), ((ImageStep, "end", end_in_two_commits),)),
     "commit in the middle of a transaction": Breakage(
-        (240,), parts(Ledger=CommitsHalfway), day=CANCELLED, is_endless=True
+        (251,), parts(Ledger=CommitsHalfway), day=CANCELLED, is_endless=True
     ),
     "post before the commit": Breakage((15,), ((submit.records, "move", move_after_the_post),)),
     "repeat an unknown post": Breakage((6,), ((QwenClient, "create_task", create_again),)),
@@ -522,12 +524,12 @@ BREAKAGES: dict[str, Breakage] = {
     "drop images that are too large": Breakage((5,), ((delivery_cards, "ImageFitter", DropsLargeImages),)),
     "link to images that could be made smaller": Breakage((7,), ((delivery_cards, "ImageFitter", LinksOnly),)),
     "download at each try": Breakage((65, 134), ((Reservation, "keep", keep_no_bytes),)),
-    "commit credits before their audit": Breakage((379,), parts(Ledger=CommitsAfterBooking), day=CHANGES),
+    "commit credits before their audit": Breakage((388,), parts(Ledger=CommitsAfterBooking), day=CHANGES),
     "commit a rule before its version": Breakage(
-        (318,), ((limit_records, "next_version", commit_before_the_version),), day=RULES
+        (329,), ((limit_records, "next_version", commit_before_the_version),), day=RULES
     ),
-    "forget a line before it is posted": Breakage((279,), parts(Outbox=ForgetsBeforeSending), day=RULES),
-    "forget news before they are sent": Breakage((386,), parts(Outbox=ForgetsBeforeSending), day=STOPS),
+    "forget a line before it is posted": Breakage((301,), parts(Outbox=ForgetsBeforeSending), day=RULES),
+    "forget news before they are sent": Breakage((399,), parts(Outbox=ForgetsBeforeSending), day=STOPS),
     "send news again as another message": Breakage(
         (401,), ((News, "nonce", property(lambda _: f"try-{next(_tries)}")),), day=STOPS
     ),
