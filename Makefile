@@ -31,12 +31,12 @@ try: $(VENV)/$(if $(PROCESSES),dev,run).stamp
 run: $(VENV)/run.stamp
 	@$(BIN)/python bot.py
 
-# Many files wait more than they work, so five are run side by side. Where no bytecode is kept, each process of the tests
+# Many files wait more than they work, so seven are run side by side. Where no bytecode is kept, each process of the tests
 # compiles everything anew, which takes half a minute of CPU time: so here it is kept, and made by one process where there is
 # none yet. The journeys without kills have no step that those with kills lack; `make journeys` takes both.
 test: $(VENV)/dev.stamp
 	@[ -d tests/worker/__pycache__ ] || PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq >/dev/null
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 5 --dist loadfile --no-loadscope-reorder \
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 7 --dist loadfile --no-loadscope-reorder \
 		--ignore tests/journeys/test_journeys.py
 
 chaos: $(VENV)/dev.stamp

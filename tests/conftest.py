@@ -18,22 +18,22 @@ pytest_plugins = ["tests.databases"]
 
 gc.disable()  # until the tests are collected: there is little garbage in what is imported, and much to search
 
-# The longest files come first, then those that mostly wait, so that the others fill their pauses and none is left over.
+# The longest files come first. Most of them wait, so two that compute are among the first seven, which begin together.
 LONGEST_FIRST = (
     "test_journeys_with_kills.py",
     "test_discord_away_for_a_minute.py",
     "test_full_disk.py",
     "test_lost_postgresql.py",
     "test_several_processes.py",
+    "test_simulation.py",
+    "test_breakages.py",
+    "test_kept_orders.py",
+    "test_hour_without_discord.py",
+    "test_health_of_a_process.py",
     "test_gateway_of_several_processes.py",
     "test_api_bad_days.py",
     "test_gateway_bad_days.py",
-    "test_health_of_a_process.py",
-    "test_breakages.py",
-    "test_simulation.py",
     "test_sweep.py",
-    "test_hour_without_discord.py",
-    "test_kept_orders.py",
 )
 WAITING_FIRST = ("journeys", "e2e", "simulation", "page")
 
