@@ -26,15 +26,16 @@ from generations.worker.api_health import read_api_health
 from generations.worker.loop import Worker
 from images.image_memory import ImageMemory
 from limits import records as limit_records
+from limits.request_limits import RequestLimits
 from observability.health import ProcessFacts
 from processes.model import Presence, Role
 from processes.service import Processes
-from processes.status import StatusReader, ThisProcess
+from processes.status import ApiHealth, StatusReader, ThisProcess
 from processes.wakeups import keep_listening
 from reports.service import Reports
 from services.resources import Resources
 from services.senders import Senders, build_senders
-from services.use_cases import UseCases, build_request_limits, build_use_cases
+from services.use_cases import build_request_limits, build_use_cases
 from settings import Settings
 from store.address import parse_database_url
 from store.database import Database
@@ -126,6 +127,8 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
     )
     command_ids = CommandIds(client, partial(database.read, load_value), settings.discord_api_url)
     first_progress = use_cases.worker.publisher.first_progress
+    this = ThisProcess(resources.owner, presence, use_cases.worker.steps, resources.shared)
+    api = partial(read_api_health, use_cases.context)
     services = Services(
         settings=settings,
         clock=clock,
@@ -151,7 +154,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         names=Names(client, clock),
         owners=BotOwners(client, clock, settings.owner_ids),
         credit_changes=CreditChanges(database, use_cases.ledger, clock),
-        status=_build_status(resources, use_cases, presence),
+        status=StatusReader(database, clock, this, limits, api=api),
         usage_charts=UsageCharts(database, use_cases.request_limits.calendar),
         command_permissions=CommandPermissions(client, clock, command_ids),
         command_ids=command_ids,
@@ -162,7 +165,7 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
         senders=senders,
         guild_list=_build_guild_list(resources, client),
         presence=presence,
-        open_gauges=partial(_open_gauges, settings, resources, use_cases, presence),
+        open_gauges=partial(_open_gauges, settings, resources, this, limits, api),
         processes=_build_processes(settings, resources, database_clock, use_cases.worker, presence),
     )
     client.services = services
@@ -170,7 +173,12 @@ def build_services(settings: Settings, resources: Resources, client: ImagineClie
 
 
 def _open_gauges(
-    settings: Settings, resources: Resources, use_cases: UseCases, presence: Presence, facts: Callable[[], ProcessFacts]
+    settings: Settings,
+    resources: Resources,
+    this: ThisProcess,
+    limits: RequestLimits,
+    api: Callable[[], ApiHealth],
+    facts: Callable[[], ProcessFacts],
 ) -> GaugeReader:
     """Build what reads the gauges of /metrics."""
     from processes.gauges import GaugeReader  # only where they are read
@@ -179,18 +187,12 @@ def _open_gauges(
     return GaugeReader(
         resources.database.in_background(),
         resources.clock,
-        ThisProcess(resources.owner, presence, use_cases.worker.steps, resources.shared),
-        use_cases.request_limits,
-        api=partial(read_api_health, use_cases.context),
+        this,
+        limits,
+        api=api,
         facts=facts,
         folder=None if resources.database.is_postgresql else Path(str(address.database)).parent,
     )
-
-
-def _build_status(resources: Resources, use_cases: UseCases, presence: Presence) -> StatusReader:
-    this = ThisProcess(resources.owner, presence, use_cases.worker.steps, resources.shared)
-    api = partial(read_api_health, use_cases.context)
-    return StatusReader(resources.database, resources.clock, this, use_cases.request_limits, api=api)
 
 
 def _build_guild_list(resources: Resources, client: ImagineClient) -> GuildList:
